@@ -1,0 +1,100 @@
+//! The lines on standard error: one an event, and never a reason to wait.
+//!
+//! A thread of its own turns signals into lines. If nobody reads standard error it blocks there, its subscription
+//! fills up, and what does not fit is counted by the server and told later.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_server::{Refusal, Signal, SingleServer};
+
+/// Refusals within this time of one that was told are told together.
+const STORM: Duration = Duration::from_secs(1);
+
+pub struct Log {
+    /// Disconnected when the last line is out.
+    done: Receiver<()>,
+}
+
+impl Log {
+    pub fn start(server: &SingleServer, quiet: bool) -> io::Result<Log> {
+        let (running, done) = sync_channel(0);
+        let signals = server.signal();
+        let listening = format!("listening on {}", server.local_addr());
+        thread::Builder::new().name("log".into()).spawn(move || {
+            if !quiet {
+                say(&listening);
+            }
+            tell(&signals, quiet, running);
+        })?;
+        Ok(Log { done })
+    }
+
+    /// After the server has stopped: waits for the last line, but not for somebody to read it.
+    pub fn finish(self) {
+        let _ = self.done.recv_timeout(Duration::from_millis(500));
+    }
+}
+
+/// The log thread.
+fn tell(signals: &Receiver<Signal>, quiet: bool, _running: SyncSender<()>) {
+    let mut storm = Storm::default();
+    loop {
+        match storm.next(signals) {
+            Ok(Signal::Fault { doing, text, .. }) if quiet => say(&format!("cannot {doing}: {text}")),
+            Ok(_) if quiet => {}
+            Ok(Signal::Refused { peer, why }) => storm.refused(&peer.to_string(), why),
+            Ok(signal) => say(&signal.to_string()),
+            Err(RecvTimeoutError::Timeout) => storm.pass(),
+            Err(RecvTimeoutError::Disconnected) => return storm.pass(),
+        }
+    }
+}
+
+/// Refusals that have not been told one by one.
+#[derive(Default)]
+struct Storm {
+    /// When the next line may be printed; `None` in fair weather.
+    until: Option<Instant>,
+    count: u64,
+    last: String,
+}
+
+impl Storm {
+    fn next(&self, signals: &Receiver<Signal>) -> Result<Signal, RecvTimeoutError> {
+        match self.until {
+            Some(until) => signals.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn refused(&mut self, peer: &str, why: Refusal) {
+        if self.until.is_none() {
+            say(&format!("refused {peer}: {why}"));
+            self.until = Some(Instant::now() + STORM);
+        } else {
+            self.count += 1;
+            self.last = format!("{peer}: {why}");
+        }
+        // Signals may come faster than the time-out is ever asked for.
+        if self.until.map_or(false, |until| until <= Instant::now()) {
+            self.pass();
+        }
+    }
+
+    /// The second is over: one line for what came in it, and another second if anything did.
+    fn pass(&mut self) {
+        if self.count > 0 {
+            say(&format!("refused {} more, the last {}", self.count, self.last));
+        }
+        self.until = Some(Instant::now() + STORM).filter(|_| self.count > 0);
+        self.count = 0;
+    }
+}
+
+/// One line in one write, so that lines of several writers do not mix. An error has nowhere to go.
+fn say(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+}

@@ -1,0 +1,43 @@
+//! The echo: every byte goes back to the client who sent it.
+
+use crate::outbox::Message;
+use crate::server::SingleServer;
+
+/// Sends every byte back to the client it came from, one client after the other, until the server is stopped.
+///
+/// Runs on the thread that calls it. A chunk goes from the outbox to the inbox as it is, without a copy, and back to
+/// the reader as a free buffer once it is written. The end of a session is dropped as it comes, which closes the
+/// connection behind the last byte.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{echo, SingleServer};
+/// use std::io::{Read, Write};
+/// use std::net::{Shutdown, TcpStream};
+/// use std::thread;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let (addr, control) = (server.local_addr(), server.control());
+/// let serving = thread::spawn(move || echo(&server));
+///
+/// let mut client = TcpStream::connect(addr)?;
+/// client.write_all(b"anybody there?")?;
+/// client.shutdown(Shutdown::Write)?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "anybody there?");
+///
+/// control.shutdown();
+/// serving.join().expect("echo does not panic");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn echo(server: &SingleServer) {
+    let inbox = server.inbox();
+    for message in server.outbox() {
+        if let Message::Data(chunk) = message {
+            // An error means that the client has left; its end will be along.
+            let _ = inbox.send(chunk);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The inbox: what is put in here goes to the client.
+//!
+//! Cloned freely and used by any thread of the application; the writer is at the other end. Putting is where
+//! backpressure is felt and where bytes get their address: those that answer a session can reach that session
+//! only, and the others belong to the client who is connected at that moment or, if there is none, to the next
+//! one (promise 3).
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use crate::chunk::Chunk;
+use crate::record::Record;
+use crate::slot::Slot;
+
+/// What travels from an inbox to the writer. `None` is the first client to come.
+pub(crate) enum Parcel {
+    Bytes(Option<Arc<Record>>, Chunk),
+    /// No more will come: send a FIN, go on reading.
+    HalfClose(Option<Arc<Record>>),
+    /// All that was put in before has been written when the writer sees this: close.
+    Finish(Arc<Record>),
+    /// Nothing: makes a writer that waits for a parcel look at the state of the server.
+    Wake,
+}
+
+/// Where bytes for the client are put; a cheap handle that can be cloned and sent to other threads.
+///
+/// An inbox is *unaddressed* ([`SingleServer::inbox`](crate::SingleServer::inbox)) or *addressed* to one session
+/// ([`Session::inbox`](crate::Session::inbox), [`Client::inbox`](crate::Client::inbox),
+/// [`End::inbox`](crate::End::inbox)):
+///
+/// - What is put in an unaddressed inbox goes to the client that is connected or, if there is none, waits for the
+///   first one who connects.
+/// - What is put in an addressed inbox goes to that client or to nobody.
+/// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it
+///   is put in.
+///
+/// The inbox holds 1,024 messages and [`buffer_size`](crate::Options::buffer_size) times
+/// [`depth`](crate::Options::depth) bytes, or one message that is larger than that.
+#[derive(Clone)]
+pub struct Inbox {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) to: Option<Arc<Record>>,
+}
+
+impl Inbox {
+    /// Puts bytes in the inbox, and waits as long as there is no room.
+    ///
+    /// Returns as soon as the bytes are in the inbox, before they are written. Nothing is copied. What was taken
+    /// for a client who then leaves is discarded, and counted in its [`Report`](crate::Report).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Over`] if the session that the bytes are addressed to has ended or was half-closed,
+    /// [`SendError::Stopped`] if the server was stopped, also while this waited. The bytes come back in the error.
+    ///
+    /// # Examples
+    ///
+    /// What is sent before anybody is connected waits for the first client:
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::Read;
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// server.inbox().send("welcome")?;
+    ///
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// let mut greeting = [0; 7];
+    /// client.read_exact(&mut greeting)?;
+    /// assert_eq!(&greeting, b"welcome");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn send(&self, bytes: impl Into<Chunk>) -> Result<(), SendError> {
+        self.slot.put(self.to.as_ref(), bytes.into(), true)
+    }
+
+    /// Puts bytes in the inbox if there is room for them now.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Full`] if there is no room, and else those of [`send`](Inbox::send). The bytes come back in
+    /// the error.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{SendError, SingleServer};
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// let inbox = server.inbox();
+    /// for line in 0..1024 {
+    ///     inbox.try_send(format!("{line}\n"))?;
+    /// }
+    /// // Nobody is connected, so nothing has left the inbox, and it is full.
+    /// match inbox.try_send("one more") {
+    ///     Err(SendError::Full(bytes)) => assert_eq!(&bytes[..], b"one more"),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_send(&self, bytes: impl Into<Chunk>) -> Result<(), SendError> {
+        self.slot.put(self.to.as_ref(), bytes.into(), false)
+    }
+
+    /// Ends the direction to the client: once all that was put in before is written, the client sees a FIN, while
+    /// what it sends still arrives.
+    ///
+    /// In an unaddressed inbox this means the client that is connected or, if there is none, the first one who
+    /// connects. Bytes put in later for the same client are refused as [`SendError::Over`]. The session itself
+    /// goes on until the client closes too or the application ends it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    ///
+    /// session.inbox().send("all I have")?;
+    /// session.inbox().half_close();
+    /// let mut all = String::new();
+    /// client.read_to_string(&mut all)?; // sees the end ...
+    /// assert_eq!(all, "all I have");
+    /// client.write_all(b"and you?")?; // ... and can still talk
+    /// drop(client);
+    /// all.clear();
+    /// session.read_to_string(&mut all)?;
+    /// assert_eq!(all, "and you?");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn half_close(&self) {
+        self.slot.half_close(self.to.as_ref());
+    }
+}
+
+/// Each write is one message, copied once, of at most [`buffer_size`](crate::Options::buffer_size) bytes.
+///
+/// `flush` has nothing to do: what is in the inbox is already on its way. Errors are those of
+/// [`send`](Inbox::send), as [`io::ErrorKind::BrokenPipe`].
+impl Write for Inbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let length = bytes.len().min(self.slot.buffer_size());
+        self.send(&bytes[..length])?;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let to = self.to.as_ref().map(|record| record.peer);
+        f.debug_struct("Inbox").field("to", &to).finish()
+    }
+}
+
+/// Why bytes were not taken by an [`Inbox`]; they are handed back.
+#[derive(Debug)]
+pub enum SendError {
+    /// There is no room now; only from [`Inbox::try_send`].
+    Full(Chunk),
+    /// The session that they are addressed to has ended, or this direction of it was half-closed.
+    Over(Chunk),
+    /// The server was stopped.
+    Stopped(Chunk),
+}
+
+impl SendError {
+    /// The bytes that were not taken.
+    pub fn into_chunk(self) -> Chunk {
+        match self {
+            SendError::Full(chunk) | SendError::Over(chunk) | SendError::Stopped(chunk) => chunk,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::Full(_) => "the inbox is full: the client does not read, or nobody is connected",
+            SendError::Over(_) => "the session that this was addressed to is over",
+            SendError::Stopped(_) => "the server was stopped",
+        })
+    }
+}
+
+impl Error for SendError {}
+
+impl From<SendError> for io::Error {
+    fn from(error: SendError) -> io::Error {
+        let kind = match error {
+            SendError::Full(_) => io::ErrorKind::WouldBlock,
+            SendError::Over(_) | SendError::Stopped(_) => io::ErrorKind::BrokenPipe,
+        };
+        io::Error::new(kind, error.to_string())
+    }
+}

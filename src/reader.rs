@@ -1,0 +1,101 @@
+//! The reader thread: from the client to the outbox.
+//!
+//! Takes one connection after the other from the slot and is the only one that puts messages in the outbox, so that
+//! what comes out of it is `Connected`, `Data`..., `ProducerFinished` for one session after the other without any
+//! further agreement (promises 2 and 3). Owns the stock of used buffers and reads straight into them. When the
+//! outbox is full it waits, and TCP holds the client back (promise 5).
+
+use std::io::{self, Read};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::Arc;
+
+use crate::chunk::Chunk;
+use crate::connection::Connection;
+use crate::outbox::{Client, End, Message};
+use crate::record::Record;
+use crate::signal::Reason;
+use crate::slot::Slot;
+
+pub(crate) struct Reader {
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) outbox: SyncSender<Message>,
+    /// Buffers whose chunks have been dropped, each `buffer_size` long.
+    pub(crate) recycled: Receiver<Vec<u8>>,
+}
+
+/// The application has dropped the outbox, as `stop` does; there is nobody to read for.
+struct NobodyListens;
+
+impl Reader {
+    /// The reader thread.
+    pub(crate) fn run(self) {
+        let mut last = None;
+        while let Some(connection) = self.slot.next(last.as_ref()) {
+            let record = connection.record.clone();
+            if self.serve(connection, &record).is_err() {
+                return;
+            }
+            last = Some(record);
+        }
+    }
+
+    /// One session, from `Connected` to `ProducerFinished`.
+    fn serve(&self, connection: Arc<Connection>, record: &Arc<Record>) -> Result<(), NobodyListens> {
+        self.put(Message::Connected(Client::new(record.clone())))?;
+        let broken = self.read_all(&connection)?;
+        // Before the end is put in the outbox, which may have to wait: the descriptor need not.
+        drop(connection);
+        if let Some(reason) = broken {
+            self.slot.end(record, reason);
+        }
+        self.put(Message::ProducerFinished(End::new(record.clone())))
+    }
+
+    /// Puts everything that the client sends in the outbox, up to its FIN or the end of the session; returns the
+    /// reason to end the session if it was neither.
+    fn read_all(&self, connection: &Connection) -> Result<Option<Reason>, NobodyListens> {
+        let record = &connection.record;
+        let idle_timeout = self.slot.options.idle_timeout;
+        while !record.is_over() {
+            let fresh = || vec![0; self.slot.buffer_size()];
+            let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
+            match (&connection.stream).read(&mut buffer) {
+                Ok(0) => {
+                    // Or the session was ended, which has its own reason already.
+                    record.client_closed.store(true, Ordering::Relaxed);
+                    break;
+                }
+                Ok(count) => {
+                    record.received.fetch_add(count as u64, Ordering::Relaxed);
+                    self.put(Message::Data(Chunk::received(buffer, count, record.clone())))?;
+                    if idle_timeout.is_some() {
+                        record.touch(); // after the put: the time it waits is not the client's
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => self.slot.recycle(buffer),
+                Err(e) if is_timeout(&e) => {
+                    self.slot.recycle(buffer);
+                    match idle_timeout.and_then(|timeout| record.idle_after(timeout)) {
+                        // Bytes have moved the other way since the read began: wait for the rest of the time.
+                        Some(left) => {
+                            let _ = connection.stream.set_read_timeout(Some(left));
+                        }
+                        None => return Ok(Some(Reason::Idle)),
+                    }
+                }
+                Err(_) => return Ok(Some(Reason::Reset)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn put(&self, message: Message) -> Result<(), NobodyListens> {
+        self.outbox.send(message).map_err(|_| NobodyListens)
+    }
+}
+
+/// How a read or write that took too long is reported: `WouldBlock` on Unix, `TimedOut` on Windows.
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}

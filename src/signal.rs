@@ -1,0 +1,200 @@
+//! What happens to connections, told to whoever subscribed, and how a connection can end.
+//!
+//! Signals are sent by whichever thread makes the thing happen, most of them under the slot's lock, so that their
+//! order is the order of events. Sending never waits: a subscriber that does not read loses signals, and is told
+//! how many, but holds nothing up and grows nothing (promises 5 and 7).
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::slot::enter;
+
+/// How many signals a subscription holds for its reader.
+const HELD: usize = 1024;
+
+/// Something that happened to a connection or to the listener; its `Display` is a line for a log.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Signal {
+    /// A client has taken the slot.
+    Connected(SocketAddr),
+    /// Somebody was turned away.
+    Refused {
+        /// Who it was.
+        peer: SocketAddr,
+        /// Why it was not served.
+        why: Refusal,
+    },
+    /// A client's connection has ended and the slot is free again.
+    ProducerFinished(Report),
+    /// The listener failed; the server goes on and tries again.
+    Fault {
+        /// What could not be done.
+        doing: &'static str,
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The error as the system puts it.
+        text: String,
+        /// How long the acceptor waits before it tries again.
+        retry_in: Duration,
+    },
+    /// This many signals were dropped here because the subscription was full.
+    Missed(u64),
+}
+
+/// Why a connection was turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// Another client is being served.
+    Busy,
+    /// Its address is not on the list of those who are allowed.
+    NotAllowed,
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The client closed its side, and the application has taken the end off the outbox.
+    ClientClosed,
+    /// The connection broke: the client, or the network, reset it.
+    Reset,
+    /// No byte moved in either direction for the idle timeout.
+    Idle,
+    /// The client took no byte of what was being written to it for the idle timeout.
+    Stalled,
+    /// A newer client took its place.
+    Replaced,
+    /// The application closed it.
+    Finished,
+    /// The server was stopped.
+    Stopped,
+}
+
+/// The account of one session.
+///
+/// `sent` counts what the kernel took; whether the client read it, TCP does not tell. What the inbox took for the
+/// session and the kernel did not, is `discarded`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Report {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// Why the session ended.
+    pub reason: Reason,
+    /// Bytes that came from the client.
+    pub received: u64,
+    /// Bytes that went to the client.
+    pub sent: u64,
+    /// Bytes put in the inbox for the client that could no longer go to it.
+    pub discarded: u64,
+    /// From the accept to the end.
+    pub lasted: Duration,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::ClientClosed => "client closed",
+            Reason::Reset => "connection reset",
+            Reason::Idle => "idle",
+            Reason::Stalled => "stalled",
+            Reason::Replaced => "replaced",
+            Reason::Finished => "finished by the application",
+            Reason::Stopped => "server stopped",
+        })
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::Busy => "busy",
+            Refusal::NotAllowed => "not allowed",
+        })
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, {} bytes in, {} bytes out, ", self.peer, self.reason, self.received, self.sent)?;
+        if self.discarded > 0 {
+            write!(f, "{} discarded, ", self.discarded)?;
+        }
+        write!(f, "{:.2} s", self.lasted.as_secs_f64())
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Signal::Connected(peer) => write!(f, "connected {peer}"),
+            Signal::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
+            Signal::ProducerFinished(report) => write!(f, "finished {report}"),
+            Signal::Fault { doing, text, retry_in, .. } => {
+                write!(f, "cannot {doing}: {text}; trying again in {retry_in:?}")
+            }
+            Signal::Missed(count) => write!(f, "missed {count} events"),
+        }
+    }
+}
+
+/// Everybody who subscribed.
+#[derive(Default)]
+pub(crate) struct Subscribers(Mutex<Audience>);
+
+#[derive(Default)]
+struct Audience {
+    list: Vec<Subscriber>,
+    closed: bool,
+}
+
+struct Subscriber {
+    signals: SyncSender<Signal>,
+    missed: u64,
+}
+
+impl Subscribers {
+    pub(crate) fn subscribe(&self) -> Receiver<Signal> {
+        let (signals, receiver) = sync_channel(HELD);
+        let mut audience = enter(&self.0);
+        if !audience.closed {
+            audience.list.push(Subscriber { signals, missed: 0 });
+        }
+        receiver
+    }
+
+    /// Sends a copy to everybody who has room for it, and forgets those who have gone.
+    pub(crate) fn send(&self, signal: Signal) {
+        let mut audience = enter(&self.0);
+        audience.list.retain_mut(|subscriber| {
+            if subscriber.missed > 0 {
+                match subscriber.signals.try_send(Signal::Missed(subscriber.missed)) {
+                    Ok(()) => subscriber.missed = 0,
+                    Err(TrySendError::Full(_)) => {}
+                    Err(TrySendError::Disconnected(_)) => return false,
+                }
+            }
+            match subscriber.signals.try_send(signal.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    subscriber.missed += 1;
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            }
+        });
+    }
+
+    /// Nothing more will happen: every subscription ends once it has been read.
+    pub(crate) fn close(&self) {
+        let mut audience = enter(&self.0);
+        audience.closed = true;
+        audience.list.clear();
+    }
+}

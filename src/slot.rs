@@ -1,0 +1,426 @@
+//! The slot: the one place for a client, and all that the three threads and the application share about it.
+//!
+//! Owned by nobody and held by everybody, in an `Arc`. Only the acceptor calls [`begin`](Slot::begin); whoever
+//! finds a reason calls [`end`](Slot::end), and the first one counts. Between the two the connection is in
+//! `state.live`, and there it is found by the reader (which waits for the next one), the writer (which looks up
+//! whom a parcel is for) and the inbox (which notes whom a parcel was for when it was put in).
+//!
+//! One lock guards it. Nothing blocks under it, and the served bytes take it once for each message put in the
+//! inbox and once for each write, however many messages that takes along.
+//!
+//! Keeps promises 1 (one connection in `live`), 4 (the order of steps in `end`), 5 (the allowance of the inbox)
+//! and 8 (`shutdown`, `linger`).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::chunk::Chunk;
+use crate::connection::Connection;
+use crate::inbox::{Parcel, SendError};
+use crate::options::{Busy, Options};
+use crate::record::Record;
+use crate::signal::{Reason, Signal, Subscribers};
+
+/// How many messages the inbox takes.
+const MESSAGES: usize = 1024;
+/// Room beyond that for parcels without bytes, so that ending a session does not wait for a slow client.
+const RESERVE: usize = 64;
+/// What the channel to the writer holds. The allowance lets in no more than `MESSAGES`, so putting waits for the
+/// allowance, where it can be told that the session or the server has ended, and never for the channel.
+pub(crate) const PARCELS: usize = MESSAGES + RESERVE;
+
+pub(crate) struct Slot {
+    /// A client is being served. Only the acceptor sets it, only `end` clears it.
+    busy: AtomicBool,
+    state: Mutex<State>,
+    /// A session began or ended, or the server is to stop: for reader, writer, acceptor and `stop`.
+    changed: Condvar,
+    /// There is room in the inbox, or no longer a reason to wait for it: for those who put.
+    room: Condvar,
+    inbox: SyncSender<Parcel>,
+    /// Takes used buffers back to the reader.
+    recycled: SyncSender<Vec<u8>>,
+    pub(crate) signals: Subscribers,
+    pub(crate) options: Options,
+    pub(crate) local_addr: SocketAddr,
+}
+
+struct State {
+    live: Option<Arc<Connection>>,
+    /// Set by the first `shutdown`: until when the current client may still be written to.
+    stop_by: Option<Instant>,
+    /// What the inbox holds, including what the writer has in its hands.
+    bytes: usize,
+    messages: usize,
+    /// How many are waiting for `room`; without any, the writer saves itself the system call.
+    waiting: usize,
+    /// Under `Busy::Refuse`: the new listener, made by `end`, until the acceptor fetches it.
+    listener: Option<TcpListener>,
+    /// A descriptor to give up when there is none left to connect with, so that `accept` can be woken.
+    spare: Option<TcpListener>,
+    /// The acceptor thread has come to its end.
+    accepted_last: bool,
+}
+
+/// Enters a lock, also one that a panicking thread has left behind. No code of ours panics inside one, and none
+/// leaves what it guards half changed, so there is nothing to report.
+pub(crate) fn enter<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    pub(crate) fn new(
+        listener: &TcpListener,
+        options: Options,
+        inbox: SyncSender<Parcel>,
+        recycled: SyncSender<Vec<u8>>,
+    ) -> io::Result<Slot> {
+        Ok(Slot {
+            busy: AtomicBool::new(false),
+            state: Mutex::new(State {
+                live: None,
+                stop_by: None,
+                bytes: 0,
+                messages: 0,
+                waiting: 0,
+                listener: None,
+                spare: listener.try_clone().ok(),
+                accepted_last: false,
+            }),
+            changed: Condvar::new(),
+            room: Condvar::new(),
+            inbox,
+            recycled,
+            signals: Subscribers::default(),
+            options,
+            local_addr: listener.local_addr()?,
+        })
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        enter(&self.state).stop_by.is_some()
+    }
+
+    pub(crate) fn current(&self) -> Option<Arc<Record>> {
+        let state = enter(&self.state);
+        state.live.as_ref().map(|live| live.record.clone())
+    }
+
+    pub(crate) fn buffer_size(&self) -> usize {
+        self.options.buffer_size
+    }
+
+    /// Gives a buffer back to the reader; one too many, or one that comes after the reader has gone, is freed.
+    pub(crate) fn recycle(&self, buffer: Vec<u8>) {
+        let _ = self.recycled.try_send(buffer);
+    }
+}
+
+// --- the life of a session ---
+
+impl Slot {
+    /// Gives the slot to a client. For the acceptor, which has seen that it is free.
+    pub(crate) fn begin(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        // Errors mean that the connection is already broken, which the reader will find out.
+        let _ = stream.set_nodelay(true);
+        if let Some(idle) = self.options.idle_timeout {
+            let _ = stream.set_read_timeout(Some(idle));
+            let _ = stream.set_write_timeout(Some(idle / 8));
+        }
+        let record = Arc::new(Record::new(peer, self.clone()));
+        let mut state = enter(&self.state);
+        if state.stop_by.is_some() {
+            return;
+        }
+        self.busy.store(true, Ordering::Release);
+        self.signals.send(Signal::Connected(peer));
+        state.live = Some(Arc::new(Connection { stream, record }));
+        drop(state);
+        self.changed.notify_all();
+    }
+
+    /// Ends a session: the one place where that happens, whoever wants it and for whatever reason.
+    ///
+    /// The order is promise 4: first the books are closed and the slot is free (under [`Busy::Refuse`] there is a
+    /// listener again), then the client is told.
+    pub(crate) fn end(&self, record: &Arc<Record>, reason: Reason) {
+        let state = enter(&self.state);
+        self.end_locked(state, record, reason);
+    }
+
+    fn end_locked(&self, mut state: MutexGuard<'_, State>, record: &Arc<Record>, reason: Reason) {
+        let connection = match state.live.take() {
+            Some(live) if Arc::ptr_eq(&live.record, record) => live,
+            other => {
+                state.live = other;
+                return;
+            }
+        };
+        self.signals.send(Signal::ProducerFinished(record.close(reason)));
+        if self.options.busy == Busy::Refuse && state.stop_by.is_none() {
+            // If that fails, the acceptor says so, and tries again.
+            state.listener = self.listen_again().ok();
+            state.spare = state.listener.as_ref().and_then(|l| l.try_clone().ok());
+        }
+        self.busy.store(false, Ordering::Release);
+        drop(state);
+        self.changed.notify_all();
+        self.room.notify_all();
+        connection.hang_up();
+    }
+
+    pub(crate) fn listen_again(&self) -> io::Result<TcpListener> {
+        TcpListener::bind(self.local_addr)
+    }
+
+    /// For the reader: waits for a session other than the `last` one it has dealt with. `None` at the end of the
+    /// server.
+    ///
+    /// The last one may still be live: its client has half-closed and waits for the rest of the answer. As nobody
+    /// reads from it any more, it is here that it is found to be idle.
+    pub(crate) fn next(&self, last: Option<&Arc<Record>>) -> Option<Arc<Connection>> {
+        let mut state = enter(&self.state);
+        loop {
+            let waiting_for_end = match (&state.live, last) {
+                (Some(live), Some(last)) if Arc::ptr_eq(&live.record, last) => Some(last),
+                (Some(live), _) => return Some(live.clone()),
+                (None, _) if state.stop_by.is_some() => return None,
+                (None, _) => None,
+            };
+            state = match (waiting_for_end, self.options.idle_timeout) {
+                (Some(last), Some(idle)) => match last.idle_after(idle) {
+                    Some(wait) => wait_for(&self.changed, state, wait),
+                    None => {
+                        self.end_locked(state, last, Reason::Idle);
+                        enter(&self.state)
+                    }
+                },
+                _ => wait(&self.changed, state),
+            };
+        }
+    }
+
+    /// For the application: waits until a session is over.
+    pub(crate) fn wait_until_over(&self, record: &Record) {
+        let mut state = enter(&self.state);
+        while !record.is_over() {
+            state = wait(&self.changed, state);
+        }
+    }
+
+    /// For the writer: the connection that a parcel is for. An unaddressed one waits here for the first client.
+    /// `None`: it can go nowhere any more.
+    pub(crate) fn connection(&self, to: Option<&Arc<Record>>) -> Option<Arc<Connection>> {
+        let mut state = enter(&self.state);
+        loop {
+            match (&state.live, to) {
+                (Some(live), Some(to)) if Arc::ptr_eq(&live.record, to) => return Some(live.clone()),
+                (_, Some(_)) => return None,
+                (Some(live), None) => return Some(live.clone()),
+                (None, None) if state.stop_by.is_some() => return None,
+                (None, None) => state = wait(&self.changed, state),
+            }
+        }
+    }
+}
+
+// --- the way into the inbox and out of it ---
+
+impl Slot {
+    /// Puts a message in the inbox, addressed to the session it answers, else to `to`, else to the one that is
+    /// live now, else to the first one to come.
+    pub(crate) fn put(
+        &self,
+        to: Option<&Arc<Record>>,
+        chunk: Chunk,
+        wait_for_room: bool,
+    ) -> Result<(), SendError> {
+        let answers = chunk.origin().filter(|record| std::ptr::eq(&*record.slot, self)).or(to).cloned();
+        let length = chunk.len();
+        if length == 0 {
+            return Ok(());
+        }
+        let mut state = enter(&self.state);
+        let to = loop {
+            if state.stop_by.is_some() {
+                return Err(SendError::Stopped(chunk));
+            }
+            let to = answers.as_ref().or(state.live.as_ref().map(|live| &live.record));
+            if to.map_or(false, |to| !to.takes()) {
+                return Err(SendError::Over(chunk));
+            }
+            let fits = state.bytes == 0 || state.bytes + length <= self.options.inbox_bytes();
+            if fits && state.messages < MESSAGES {
+                break to.cloned();
+            }
+            if !wait_for_room {
+                return Err(SendError::Full(chunk));
+            }
+            state.waiting += 1;
+            state = wait(&self.room, state);
+            state.waiting -= 1;
+        };
+        state.bytes += length;
+        state.messages += 1;
+        if let Some(to) = &to {
+            to.taken.fetch_add(length as u64, Ordering::Relaxed);
+        }
+        drop(state);
+        self.inbox.send(Parcel::Bytes(to, chunk)).map_err(|refused| match refused.0 {
+            Parcel::Bytes(_, chunk) => SendError::Stopped(chunk),
+            _ => unreachable!("a parcel comes back as it was sent"),
+        })
+    }
+
+    /// The writer has dealt with so much of what the inbox held.
+    pub(crate) fn give_back(&self, bytes: usize, messages: usize) {
+        let mut state = enter(&self.state);
+        state.bytes -= bytes;
+        state.messages -= messages;
+        let somebody_waits = state.waiting > 0;
+        drop(state);
+        if somebody_waits {
+            self.room.notify_all();
+        }
+    }
+
+    /// The server is to stop and the inbox is empty, down to messages that are only just being put in.
+    pub(crate) fn is_drained(&self) -> bool {
+        let state = enter(&self.state);
+        state.stop_by.is_some() && state.messages == 0
+    }
+
+    pub(crate) fn half_close(&self, to: Option<&Arc<Record>>) {
+        let to = to.cloned().or_else(|| self.current());
+        if let Some(to) = &to {
+            to.half_closed.store(true, Ordering::Relaxed);
+        }
+        let _ = self.inbox.send(Parcel::HalfClose(to));
+    }
+
+    /// Ends a session behind what the inbox holds for it.
+    pub(crate) fn finish(&self, record: &Arc<Record>) {
+        if !record.is_over() {
+            let _ = self.inbox.send(Parcel::Finish(record.clone()));
+        }
+    }
+}
+
+// --- the acceptor's pauses, and the end of the server ---
+
+impl Slot {
+    /// Waits until no client is served; `false` if the server is to stop.
+    pub(crate) fn wait_until_free(&self) -> bool {
+        let mut state = enter(&self.state);
+        while state.live.is_some() && state.stop_by.is_none() {
+            state = wait(&self.changed, state);
+        }
+        state.stop_by.is_none()
+    }
+
+    /// Lets go of the spare descriptor, which is the listener's too: or the port would stay open.
+    pub(crate) fn drop_spare(&self) {
+        enter(&self.state).spare = None;
+    }
+
+    /// The listener that `end` has made, if it has.
+    pub(crate) fn fetch_listener(&self) -> Option<TcpListener> {
+        enter(&self.state).listener.take()
+    }
+
+    /// Waits for so long, or until the server is to stop; `false` in that case.
+    pub(crate) fn pause(&self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut state = enter(&self.state);
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if state.stop_by.is_some() || left.is_zero() {
+                return state.stop_by.is_none();
+            }
+            state = wait_for(&self.changed, state, left);
+        }
+    }
+
+    /// Begins the end of the server and wakes whoever waits: the reader in `next`, the writer in `connection` or
+    /// for a parcel, the application in `put`, the acceptor in a pause or in `accept`.
+    pub(crate) fn shutdown(&self) {
+        let mut state = enter(&self.state);
+        if state.stop_by.is_none() {
+            state.stop_by = Some(Instant::now() + self.options.linger);
+        }
+        state.spare = None;
+        state.listener = None;
+        drop(state);
+        self.changed.notify_all();
+        self.room.notify_all();
+        let _ = self.inbox.try_send(Parcel::Wake);
+        self.wake_acceptor();
+    }
+
+    /// Connects to ourselves, which makes a blocked `accept` return; the acceptor then sees why. An error can mean
+    /// that it is not in `accept` but in a pause, from which `changed` has woken it.
+    fn wake_acceptor(&self) {
+        let mut addr = self.local_addr;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(match addr.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let _ = TcpStream::connect_timeout(&addr, Duration::from_millis(100));
+    }
+
+    /// After `shutdown`: waits until the writer has ended the session for want of more to write or, when the
+    /// linger time is up, ends it here.
+    pub(crate) fn linger(&self) {
+        let mut state = enter(&self.state);
+        while let (Some(live), Some(by)) = (&state.live, state.stop_by) {
+            let left = by.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let record = live.record.clone();
+                return self.end_locked(state, &record, Reason::Stopped);
+            }
+            state = wait_for(&self.changed, state, left);
+        }
+    }
+
+    /// The acceptor's last act.
+    pub(crate) fn accepted_last(&self) {
+        enter(&self.state).accepted_last = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits for that, and knocks again as long as it does not come, which takes a process without a free
+    /// descriptor; `false` if it has not come after another second.
+    pub(crate) fn wait_for_acceptor(&self) -> bool {
+        let give_up = Instant::now() + Duration::from_secs(1);
+        let mut state = enter(&self.state);
+        while !state.accepted_last {
+            if Instant::now() > give_up {
+                return false;
+            }
+            let waited = wait_for(&self.changed, state, Duration::from_millis(20));
+            drop(waited);
+            self.wake_acceptor();
+            state = enter(&self.state);
+        }
+        true
+    }
+}
+
+fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+    condition.wait(state).unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait_for<'a>(condition: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
+    let waited = condition.wait_timeout(state, time);
+    waited.unwrap_or_else(PoisonError::into_inner).0
+}
