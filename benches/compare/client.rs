@@ -1,0 +1,126 @@
+//! What is done to a server, and how long it took.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::contender::{connect, numbered};
+
+/// Bytes in which every position has its own surroundings, so that none can be lost, doubled or swapped unseen.
+pub struct Pattern(Vec<u8>);
+
+/// Prime, so that no power of two divides the period.
+const PERIOD: usize = 251 * 257;
+
+impl Pattern {
+    /// For pieces of up to `longest` bytes.
+    pub fn new(longest: usize) -> Pattern {
+        Pattern((0..PERIOD + longest).map(|i| i % PERIOD).map(|i| (i % 251 ^ i / 251) as u8).collect())
+    }
+
+    pub fn at(&self, position: usize, length: usize) -> &[u8] {
+        let start = position % PERIOD;
+        &self.0[start..start + length]
+    }
+}
+
+/// Sends `total` bytes in pieces of `piece`, half-closes, reads them back and checks every one. The time from the
+/// first write to the server's FIN.
+pub fn stream_through(addr: SocketAddr, total: usize, piece: usize) -> io::Result<Duration> {
+    let mut stream = connect(addr);
+    let mut sending = stream.try_clone()?;
+    let pattern = Pattern::new(piece.max(256 * 1024));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        let pattern = &pattern;
+        let sender = scope.spawn(move || -> io::Result<()> {
+            let mut position = 0;
+            while position < total {
+                let length = piece.min(total - position);
+                sending.write_all(pattern.at(position, length))?;
+                position += length;
+            }
+            sending.shutdown(Shutdown::Write)
+        });
+        let mut buffer = vec![0; 256 * 1024];
+        let mut position = 0;
+        loop {
+            let count = stream.read(&mut buffer)?;
+            if count == 0 {
+                break;
+            }
+            if buffer[..count] != *pattern.at(position, count) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("wrong bytes near {position}"),
+                ));
+            }
+            position += count;
+        }
+        sender.join().expect("the sender does not panic")?;
+        if position != total {
+            let what = format!("{position} of {total} bytes came back");
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
+        }
+        Ok(began.elapsed())
+    })
+}
+
+/// Sends 64 bytes and waits for them, `count` times; how long each took, sorted.
+pub fn round_trips(stream: &mut TcpStream, count: usize) -> Vec<Duration> {
+    let mut times = Vec::with_capacity(count);
+    let (sent, mut back) = ([7; 64], [0; 64]);
+    for _ in 0..count {
+        let began = Instant::now();
+        stream.write_all(&sent).expect("the server reads");
+        stream.read_exact(&mut back).expect("the server answers");
+        times.push(began.elapsed());
+    }
+    times.sort();
+    times
+}
+
+/// Reads `count` numbered messages and checks their order; the time from connect to the last.
+pub fn read_numbered(addr: SocketAddr, count: u64) -> Duration {
+    let began = Instant::now();
+    let mut stream = connect(addr);
+    let mut buffer = vec![0; 32 * 4096];
+    let mut filled = 0;
+    let mut number = 0;
+    while number < count {
+        let read = stream.read(&mut buffer[filled..]).expect("the server sends");
+        assert_ne!(read, 0, "the server closed after {number} messages");
+        filled += read;
+        let whole = filled / 32 * 32;
+        for message in buffer[..whole].chunks_exact(32) {
+            assert_eq!(message, numbered(number), "message {number}");
+            number += 1;
+        }
+        buffer.copy_within(whole..filled, 0);
+        filled -= whole;
+    }
+    began.elapsed()
+}
+
+/// Connects and waits for the end, whatever it is; how long it took.
+pub fn knock(addr: SocketAddr) -> Duration {
+    let began = Instant::now();
+    if let Ok(mut stream) = TcpStream::connect(addr) {
+        let _ = stream.read(&mut [0; 64]);
+    }
+    began.elapsed()
+}
+
+/// One whole session: connect, a line there and back, the client's FIN, the server's. `false` if it was turned away.
+pub fn session(addr: SocketAddr) -> bool {
+    let visit = || -> io::Result<bool> {
+        let mut stream = TcpStream::connect(addr)?;
+        stream.write_all(b"hello")?;
+        stream.shutdown(Shutdown::Write)?;
+        let mut back = Vec::new();
+        stream.read_to_end(&mut back)?;
+        Ok(back == b"hello")
+    };
+    visit().unwrap_or(false)
+}

@@ -1,0 +1,203 @@
+//! The servers that are measured, each a process of its own: the command, the plain loops that it is measured
+//! against, and small programs over the library.
+
+use std::env;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_server::{Message, Options, SingleServer};
+
+/// A server in a process of its own, ended on drop.
+pub struct Contender {
+    child: Child,
+    pub addr: SocketAddr,
+}
+
+impl Contender {
+    /// The command of this package.
+    pub fn ours(arguments: &[&str]) -> Contender {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["--listen", "0"]).args(arguments);
+        Contender::start(command)
+    }
+
+    /// One of those in [`serve`].
+    pub fn own(what: &[&str]) -> Contender {
+        let mut command = Command::new(env::current_exe().expect("this program has a path"));
+        command.arg("serve").args(what);
+        Contender::start(command)
+    }
+
+    /// Starts a server that says on standard error where it listens.
+    fn start(mut command: Command) -> Contender {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|e| panic!("cannot start {command:?}: {e}"));
+        let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut line = String::new();
+        lines.read_line(&mut line).expect("a line from the server");
+        let addr = line.trim().strip_prefix("listening on ").expect("where it listens");
+        let addr = addr.parse().expect("an address");
+        // What else it says is read and dropped, as a terminal would.
+        thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
+        Contender { child, addr }
+    }
+
+    /// Resident memory in KiB, now and at its highest.
+    pub fn memory(&self) -> (u64, u64) {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(path).unwrap_or_default();
+        let field = |name: &str| {
+            let line = status.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
+        };
+        (field("VmRSS:"), field("VmHWM:"))
+    }
+
+    /// Processor time used so far, in clock ticks of usually 10 ms.
+    pub fn ticks(&self) -> u64 {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(path).unwrap_or_default();
+        let after_name = stat.rsplit(')').next().unwrap_or("");
+        after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    }
+}
+
+impl Drop for Contender {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs one of the servers of the benches in this process.
+pub fn serve(what: &[&str]) -> ExitCode {
+    let done = match what {
+        ["loop", size] => plain_loop(size.parse().expect("a size")),
+        ["drop"] => accept_and_drop(),
+        ["write", count] => write_each(count.parse().expect("a count")),
+        ["inbox", count] => inbox_each(count.parse().expect("a count")),
+        ["session"] => session_echo(),
+        ["options", size, depth] => {
+            options_echo(size.parse().expect("a size"), depth.parse().expect("a depth"))
+        }
+        other => panic!("no such server: {other:?}"),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{what:?}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn listen() -> io::Result<TcpListener> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    eprintln!("listening on {}", listener.local_addr()?);
+    Ok(listener)
+}
+
+fn bind(options: Options) -> io::Result<SingleServer> {
+    let server = options.bind("127.0.0.1:0")?;
+    eprintln!("listening on {}", server.local_addr());
+    Ok(server)
+}
+
+/// The baseline: one client after the other, one thread, `read` and `write_all`.
+fn plain_loop(size: usize) -> io::Result<()> {
+    let mut buffer = vec![0; size];
+    for stream in listen()?.incoming() {
+        let mut stream = stream?;
+        stream.set_nodelay(true)?;
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => break,
+                Ok(count) if stream.write_all(&buffer[..count]).is_err() => break,
+                Ok(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The quickest refusal there is.
+fn accept_and_drop() -> io::Result<()> {
+    for stream in listen()?.incoming() {
+        drop(stream?);
+    }
+    Ok(())
+}
+
+/// A message of 32 bytes that says which one it is.
+pub fn numbered(number: u64) -> [u8; 32] {
+    let mut message = [b'.'; 32];
+    message[..8].copy_from_slice(&number.to_be_bytes());
+    message
+}
+
+fn write_each(count: u64) -> io::Result<()> {
+    for stream in listen()?.incoming() {
+        let mut stream = stream?;
+        stream.set_nodelay(true)?;
+        for number in 0..count {
+            stream.write_all(&numbered(number))?;
+        }
+    }
+    Ok(())
+}
+
+fn inbox_each(count: u64) -> io::Result<()> {
+    let server = bind(Options::new())?;
+    for message in server.outbox() {
+        if let Message::Connected(client) = message {
+            let inbox = client.inbox();
+            for number in 0..count {
+                inbox.send(&numbered(number))?;
+            }
+            server.control().finish();
+        }
+    }
+    Ok(())
+}
+
+fn session_echo() -> io::Result<()> {
+    let mut server = bind(Options::new())?;
+    let mut buffer = vec![0; 256 * 1024];
+    while let Some(mut session) = server.accept() {
+        while let Ok(count) = session.read(&mut buffer) {
+            if count == 0 || session.write_all(&buffer[..count]).is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn options_echo(size: usize, depth: usize) -> io::Result<()> {
+    let server = bind(Options::new().buffer_size(size).depth(depth))?;
+    single_server::echo(&server);
+    Ok(())
+}
+
+/// Connects, waiting out a slot that is not free yet.
+pub fn connect(addr: SocketAddr) -> TcpStream {
+    let give_up = Instant::now() + Duration::from_secs(10);
+    loop {
+        match TcpStream::connect(addr) {
+            Ok(stream) => {
+                stream.set_nodelay(true).expect("an open socket");
+                return stream;
+            }
+            Err(e) if Instant::now() > give_up => panic!("cannot connect to {addr}: {e}"),
+            Err(_) => thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
