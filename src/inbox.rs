@@ -53,8 +53,9 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`SendError::Over`] if the session that the bytes are addressed to has ended or was half-closed,
-    /// [`SendError::Stopped`] if the server was stopped, also while this waited. The bytes come back in the error.
+    /// [`SendError::Over`] if the session that the bytes are for has ended or was half-closed,
+    /// [`SendError::Stopped`] if the server was stopped; either also while this waited. The bytes come back in the
+    /// error.
     ///
     /// # Examples
     ///

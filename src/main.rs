@@ -39,7 +39,10 @@ fn main() -> ExitCode {
 }
 
 fn run(args: Args) -> io::Result<()> {
-    let mut server = args.options.bind(&args.listen[..])?;
+    let mut server = args.options.bind(&args.listen[..]).map_err(|e| match e.kind() {
+        io::ErrorKind::AddrInUse => io::Error::new(e.kind(), format!("{e}; give another port with --listen")),
+        _ => e,
+    })?;
     let log = Log::start(&server, args.quiet)?;
     while let Some(mut session) = server.accept() {
         match args.command {

@@ -52,8 +52,8 @@ impl Reader {
         self.put(Message::ProducerFinished(End::new(record.clone())))
     }
 
-    /// Puts everything that the client sends in the outbox, up to its FIN or the end of the session; returns the
-    /// reason to end the session if it was neither.
+    /// Puts everything that the client sends in the outbox, up to its FIN, which leaves the session to the
+    /// application, or to an error, which is the reason returned; or until somebody else has ended the session.
     fn read_all(&self, connection: &Connection) -> Result<Option<Reason>, NobodyListens> {
         let record = &connection.record;
         let idle_timeout = self.slot.options.idle_timeout;
@@ -61,11 +61,7 @@ impl Reader {
             let fresh = || vec![0; self.slot.buffer_size()];
             let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
             match (&connection.stream).read(&mut buffer) {
-                Ok(0) => {
-                    // Or the session was ended, which has its own reason already.
-                    record.client_closed.store(true, Ordering::Relaxed);
-                    break;
-                }
+                Ok(0) => return Ok(Some(Reason::Reset).filter(|_| record.reading_ended())),
                 Ok(count) => {
                     record.received.fetch_add(count as u64, Ordering::Relaxed);
                     self.put(Message::Data(Chunk::received(buffer, count, record.clone())))?;

@@ -27,8 +27,11 @@ pub(crate) struct Record {
     pub(crate) sent: AtomicU64,
     /// No more will be put in the inbox for this session: its own side was half-closed.
     pub(crate) half_closed: AtomicBool,
-    /// The client's FIN has been read.
-    pub(crate) client_closed: AtomicBool,
+    /// Reading has come to an end without an error, which means the client's FIN. Or a RST, if the writer was told
+    /// of that first: the kernel tells it once.
+    client_closed: AtomicBool,
+    /// A write has failed: nothing more can go to the client.
+    broken: AtomicBool,
     /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
     /// say so.
     pub(crate) writing: AtomicBool,
@@ -50,6 +53,7 @@ impl Record {
             sent: AtomicU64::new(0),
             half_closed: AtomicBool::new(false),
             client_closed: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             moved: AtomicU64::new(0),
             over: AtomicBool::new(false),
@@ -82,6 +86,19 @@ impl Record {
     /// It can still be sent something.
     pub(crate) fn takes(&self) -> bool {
         !self.is_over() && !self.half_closed.load(Ordering::Relaxed)
+    }
+
+    /// For the reader: nothing more comes. `true` if nothing more can go either, which is a reset.
+    pub(crate) fn reading_ended(&self) -> bool {
+        self.client_closed.store(true, Ordering::SeqCst);
+        self.broken.load(Ordering::SeqCst)
+    }
+
+    /// For the writer: nothing more can go. `true` if nothing more comes either. As each of the two first says and
+    /// then looks, in the one order of `SeqCst`, at least one of them sees both.
+    pub(crate) fn writing_failed(&self) -> bool {
+        self.broken.store(true, Ordering::SeqCst);
+        self.client_closed.load(Ordering::SeqCst)
     }
 
     /// Closes the books; for `Slot::end` alone, which holds the lock under which `taken` grows.

@@ -249,17 +249,18 @@ impl Slot {
             return Ok(());
         }
         let mut state = enter(&self.state);
-        let to = loop {
+        // Noted once: who waits for room with bytes for this client does not want them to go to the next one.
+        let to = answers.or_else(|| state.live.as_ref().map(|live| live.record.clone()));
+        loop {
             if state.stop_by.is_some() {
                 return Err(SendError::Stopped(chunk));
             }
-            let to = answers.as_ref().or(state.live.as_ref().map(|live| &live.record));
-            if to.map_or(false, |to| !to.takes()) {
+            if to.as_ref().map_or(false, |to| !to.takes()) {
                 return Err(SendError::Over(chunk));
             }
             let fits = state.bytes == 0 || state.bytes + length <= self.options.inbox_bytes();
             if fits && state.messages < MESSAGES {
-                break to.cloned();
+                break;
             }
             if !wait_for_room {
                 return Err(SendError::Full(chunk));
@@ -267,7 +268,7 @@ impl Slot {
             state.waiting += 1;
             state = wait(&self.room, state);
             state.waiting -= 1;
-        };
+        }
         state.bytes += length;
         state.messages += 1;
         if let Some(to) = &to {

@@ -99,8 +99,8 @@ impl Writer {
         self.gathered.clear();
     }
 
-    /// Writes what was gathered. An error ends it: the connection is broken, as the reader will find out once it
-    /// has read what the client sent before.
+    /// Writes what was gathered. After an error there is still to be read what the client sent before, so that it is
+    /// the reader who ends the session, unless it has nothing more to do.
     fn write(&mut self, connection: &Connection) {
         let record = &connection.record;
         let idle_timeout = self.slot.options.idle_timeout;
@@ -131,7 +131,12 @@ impl Writer {
                         return;
                     }
                 }
-                Err(_) => return,
+                Err(_) => {
+                    if record.writing_failed() {
+                        self.slot.end(record, Reason::Reset);
+                    }
+                    return;
+                }
             }
         }
     }

@@ -16,7 +16,7 @@ const PERIOD: usize = 251 * 257;
 impl Pattern {
     /// For pieces of up to `longest` bytes.
     pub fn new(longest: usize) -> Pattern {
-        Pattern((0..PERIOD + longest).map(|i| i % PERIOD).map(|i| (i % 251 ^ i / 251) as u8).collect())
+        Pattern((0..PERIOD + longest).map(|i| i % PERIOD).map(|i| ((i % 251) ^ (i / 251)) as u8).collect())
     }
 
     pub fn at(&self, position: usize, length: usize) -> &[u8] {

@@ -1,0 +1,151 @@
+//! Promise 3, *apart*: nothing addressed to one session, nor any byte from it, reaches another.
+
+mod visitor;
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+
+use single_server::{Message, Options, SendError, SingleServer};
+use visitor::*;
+
+#[test]
+fn after_a_flood_and_a_reset_the_next_client_sees_only_its_own_bytes() {
+    let echo = echo(Options::new());
+    let rude = pattern(1, 8 << 20);
+    let mut random = Random(7);
+    for round in 0..200 {
+        let mut first = connect(echo.addr);
+        // From a byte to more than all buffers on the way hold.
+        let size = 1 << random.below(24);
+        flood(&mut first, &rude[..size]);
+        reset(first);
+        next_report(&echo.signals);
+
+        let mut second = connect(echo.addr);
+        let own = pattern(1000 + round, 1 + random.below(100_000) as usize);
+        assert_same(&through(&mut second, &own), &own);
+        next_report(&echo.signals);
+    }
+}
+
+#[test]
+fn what_is_sent_before_anyone_connects_reaches_the_first_client_and_only_it() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let inbox = server.inbox();
+    inbox.send("one ").unwrap();
+    inbox.try_send(b"two ".to_vec()).unwrap();
+    let mut writer = inbox.clone();
+    writer.write_all(b"three").unwrap();
+    inbox.half_close();
+    let mut first = connect(server.local_addr());
+    assert_eq!(rest(&mut first), b"one two three");
+    drop(first);
+    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    assert_eq!(next_report(&signals).sent, 13);
+
+    let mut second = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    inbox.send("for you").unwrap();
+    server.control().finish();
+    assert_eq!(rest(&mut second), b"for you");
+}
+
+#[test]
+fn an_answer_to_a_client_that_has_left_is_handed_back_and_not_delivered_to_the_next() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut first = connect(server.local_addr());
+    first.write_all(b"question").unwrap();
+    drop(first);
+    let (mut inbox_of_first, mut question) = (None, None);
+    loop {
+        match next_message(&server) {
+            Message::Connected(client) => inbox_of_first = Some(client.inbox()),
+            Message::Data(chunk) => question = Some(chunk),
+            Message::ProducerFinished(_) => break,
+        }
+    }
+    next_report(&signals);
+    let mut second = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    // By its address, and by where its bytes came from, whatever inbox they are put in.
+    let late = inbox_of_first.unwrap().send("secret");
+    assert!(matches!(late, Err(SendError::Over(bytes)) if &bytes[..] == b"secret"));
+    let late = server.inbox().send(question.unwrap());
+    assert!(matches!(late, Err(SendError::Over(bytes)) if &bytes[..] == b"question"));
+    server.inbox().send("hello").unwrap();
+    server.control().finish();
+    assert_eq!(rest(&mut second), b"hello");
+}
+
+#[test]
+fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    // The client reads nothing: fill the kernel's buffers and then the inbox.
+    let inbox = server.inbox();
+    let mut taken: u64 = 0;
+    let last = loop {
+        match inbox.try_send(vec![b'x'; 50_000]) {
+            Ok(()) => taken += 50_000,
+            Err(SendError::Full(_)) if taken > 20 << 20 => {
+                panic!("a client that reads nothing took {taken} bytes")
+            }
+            // Full for now, or because the writer is stuck; the latter once nothing more goes for a while.
+            Err(SendError::Full(bytes)) => {
+                let (done, waited) = std::sync::mpsc::channel();
+                let waiting = inbox.clone();
+                let thread = std::thread::spawn(move || {
+                    let sent = waiting.send(bytes);
+                    let _ = done.send(());
+                    sent
+                });
+                match waited.recv_timeout(std::time::Duration::from_millis(300)) {
+                    Ok(()) => {
+                        thread.join().unwrap().unwrap();
+                        taken += 50_000;
+                    }
+                    Err(_) => break thread,
+                }
+            }
+            Err(other) => panic!("{other}"),
+        }
+    };
+    let mut one = [0];
+    client.read_exact(&mut one).unwrap();
+    reset(client);
+    let report = next_report(&signals);
+    assert!(report.discarded > 0, "{report:?}");
+    assert_eq!(report.sent + report.discarded, taken);
+    assert!(matches!(last.join().unwrap(), Err(SendError::Over(bytes)) if bytes.len() == 50_000));
+
+    let mut next = connect(server.local_addr());
+    while !matches!(next_message(&server), Message::Connected(_)) {}
+    inbox.send("clean").unwrap();
+    server.control().finish();
+    assert_same(&rest(&mut next), b"clean");
+}
+
+#[test]
+fn a_chunk_may_go_to_another_server() {
+    let from = SingleServer::bind("127.0.0.1:0").unwrap();
+    let to = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut source = connect(from.local_addr());
+    source.write_all(b"across").unwrap();
+    source.shutdown(Shutdown::Write).unwrap();
+    let mut target = connect(to.local_addr());
+    assert!(matches!(next_message(&to), Message::Connected(_)));
+    let inbox = to.inbox();
+    loop {
+        match next_message(&from) {
+            Message::Connected(_) => {}
+            Message::Data(chunk) => inbox.send(chunk).unwrap(),
+            Message::ProducerFinished(_) => break,
+        }
+    }
+    to.control().finish();
+    assert_eq!(rest(&mut target), b"across");
+}

@@ -1,0 +1,132 @@
+//! Promise 5, *bounded*: whatever a client or the application does, memory stays under a fixed figure, at the
+//! defaults 8 MiB for the process; and nothing is lost for it.
+#![cfg(target_os = "linux")]
+
+mod visitor;
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use single_server::{Message, Options, SingleServer};
+use visitor::*;
+
+/// The tests here measure the process or its threads, and take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+const LIMIT: u64 = 8 * 1024;
+
+/// Writes until the kernel takes no more for a while; how much it took.
+fn write_until_held_back(stream: &mut std::net::TcpStream) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    let mut written = 0;
+    while let Ok(count) = stream.write(&piece) {
+        written += count;
+        assert!(written < 1 << 30, "nobody holds the client back");
+    }
+    written
+}
+
+#[test]
+fn a_client_that_never_reads_is_held_back() {
+    let _turn = TURN.lock();
+    let echo = start(&["echo"], |_| {});
+    let mut client = connect(echo.addr);
+    let written = write_until_held_back(&mut client);
+    assert!(written > 1 << 20);
+    let memory = status(&echo.id(), "VmHWM:");
+    assert!(memory < LIMIT, "{memory} KiB");
+    // And when it reads after all, everything is there.
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(rest(&mut client).len(), written);
+}
+
+#[test]
+fn a_long_stream_and_many_clients_leave_it_small() {
+    let _turn = TURN.lock();
+    let echo = start(&["echo"], |_| {});
+    let sent = pattern(1, 32 << 20);
+    assert_same(&through(&mut connect(echo.addr), &sent), &sent);
+    for _ in 0..1000 {
+        ping(&mut connect_until_served(echo.addr)).unwrap();
+    }
+    let memory = status(&echo.id(), "VmHWM:");
+    assert!(memory < LIMIT, "{memory} KiB");
+}
+
+#[test]
+fn an_application_that_never_reads_holds_the_client_back() {
+    let _turn = TURN.lock();
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let before = status("self", "VmRSS:");
+    let written = write_until_held_back(&mut client);
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < LIMIT, "{grown} KiB");
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut session = server.accept().unwrap();
+    let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
+    assert_eq!(received, written);
+}
+
+#[test]
+fn an_application_that_sends_without_end_is_held_back() {
+    let _turn = TURN.lock();
+    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let inbox = server.inbox();
+    let before = status("self", "VmRSS:");
+    let mut sizes = [1, 100, 10_000, 1_000_000].iter().cycle();
+    // Nobody is connected; then somebody who does not read.
+    while inbox.try_send(vec![1; *sizes.next().unwrap()]).is_ok() {}
+    let _client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let (sent, progress) = std::sync::mpsc::channel();
+    let sending = thread::spawn(move || {
+        for size in sizes {
+            if inbox.send(vec![1; *size]).is_err() {
+                return;
+            }
+            let _ = sent.send(());
+        }
+    });
+    while progress.recv_timeout(Duration::from_millis(500)).is_ok() {}
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < LIMIT, "{grown} KiB");
+    drop(server);
+    in_time("send", move || sending.join().unwrap());
+}
+
+#[test]
+fn a_message_larger_than_the_inbox_goes_when_it_is_empty() {
+    let _turn = TURN.lock();
+    let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let inbox = server.inbox();
+    inbox.send("small").unwrap();
+    assert!(inbox.try_send(vec![b'x'; 100_000]).is_err());
+    let sending = thread::spawn(move || inbox.send(vec![b'x'; 100_000]).unwrap());
+    let mut client = connect(server.local_addr());
+    let mut all = vec![0; 100_005];
+    client.read_exact(&mut all).unwrap();
+    sending.join().unwrap();
+    assert!(all.starts_with(b"smallxxx"));
+}
+
+#[test]
+fn a_subscriber_that_never_reads_costs_no_more() {
+    let _turn = TURN.lock();
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let unread = server.signal();
+    let read = server.signal();
+    let _served = connect(server.local_addr());
+    let before = status("self", "VmRSS:");
+    for _ in 0..5000 {
+        drop(connect(server.local_addr()));
+        read.recv_timeout(DEADLINE).unwrap();
+    }
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB");
+    assert_eq!(unread.try_iter().count(), 1024);
+}

@@ -1,0 +1,123 @@
+//! The command line: what it says, where, and with which exit code.
+
+mod visitor;
+
+use std::io::Write;
+use std::net::{Shutdown, TcpListener};
+use std::process::Stdio;
+
+use assert_cmd::Command;
+use visitor::*;
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    command.timeout(DEADLINE);
+    command
+}
+
+#[test]
+fn it_says_what_it_is() {
+    let version = concat!("single-server ", env!("CARGO_PKG_VERSION"), "\n");
+    command().arg("--version").assert().success().stdout(version).stderr("");
+    command().arg("-V").assert().success().stdout(version);
+    let help = command().arg("--help").assert().success().stderr("").get_output().stdout.clone();
+    assert_eq!(command().arg("-h").assert().success().get_output().stdout, help);
+    let help = String::from_utf8(help).unwrap();
+    assert!(help.lines().count() <= 40, "more than one screen");
+    assert!(help.lines().all(|line| line.len() <= 100), "wider than a screen");
+}
+
+#[test]
+fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
+    // The arguments, and what the message must name.
+    let mistakes: &[(&[&str], &[&str])] = &[
+        (&[], &["no command", "echo"]),
+        (&["ecoh"], &["ecoh", "echo"]),
+        (&["echo", "echo"], &["echo", "command already"]),
+        (&["--lisen", "1601", "echo"], &["--lisen", "--help"]),
+        (&["-x", "echo"], &["-x", "--help"]),
+        (&["echo", "--listen"], &["--listen", "1601"]),
+        (&["echo", "--once=yes"], &["--once", "no value"]),
+        (&["-l", "http", "echo"], &["--listen", "http", "0 to 65535"]),
+        (&["-l", "65536", "echo"], &["65536", "0 to 65535"]),
+        (&["-l", "+1", "echo"], &["+1", "0 to 65535"]),
+        (&["-l", "127.0.0.1:", "echo"], &["127.0.0.1:", "0 to 65535"]),
+        (&["-l", ":1601", "echo"], &[":1601", "0.0.0.0:1601"]),
+        (&["-l", "::1:1601", "echo"], &["::1", "[::1]:1601"]),
+        (&["-l", "300.0.0.1:1601", "echo"], &["300.0.0.1", "0.0.0.0:1601"]),
+        (&["--busy", "hang", "echo"], &["hang", "drop, refuse, wait or replace"]),
+        (&["--busy", "wait", "--busy-message", "no", "echo"], &["--busy-message", "--busy drop"]),
+        (&["--allow", "10.0.0.0/33", "echo"], &["10.0.0.0/33", "10.0.0.0/8"]),
+        (&["--allow", "localhost", "echo"], &["localhost", "10.0.0.0/8"]),
+        (&["--idle-timeout", "soon", "echo"], &["soon", "seconds"]),
+        (&["--idle-timeout", "0", "echo"], &["0", "0.01"]),
+        (&["--idle-timeout", "NaN", "echo"], &["NaN", "seconds"]),
+    ];
+    for (arguments, named) in mistakes {
+        let output = command().args(*arguments).assert().code(2).stdout("").get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
+        for name in *named {
+            assert!(said.contains(name), "{arguments:?} does not name {name}: {said}");
+        }
+    }
+}
+
+#[test]
+fn an_address_in_use_is_one_line_that_names_it_and_exit_code_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let output = command().args(["-l", &addr, "echo"]).assert().code(1).stdout("").get_output().clone();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(&addr) && said.contains("in use") && said.contains("--listen"), "{said}");
+}
+
+#[test]
+fn echo_says_one_line_an_event_and_leaves_after_the_first_client_if_told() {
+    let mut echo = start(&["--once", "echo"], |command| {
+        command.stdout(Stdio::piped());
+    });
+    let mut client = connect(echo.addr);
+    let peer = client.local_addr().unwrap();
+    assert_eq!(echo.line(), format!("connected {peer}"));
+    let mut second = connect(echo.addr);
+    let refused = second.local_addr().unwrap();
+    assert!(rest(&mut second).is_empty());
+    assert_eq!(echo.line(), format!("refused {refused}: busy"));
+    client.write_all(b"hello, world").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(rest(&mut client), b"hello, world");
+    let line = echo.line();
+    let begin = format!("finished {peer}: client closed, 12 bytes in, 12 bytes out, ");
+    assert!(line.starts_with(&begin) && line.ends_with(" s"), "{line}");
+    assert_eq!(echo.wait(), Some(0));
+    let mut out = String::new();
+    std::io::Read::read_to_string(&mut echo.child.stdout.take().unwrap(), &mut out).unwrap();
+    assert_eq!(out, "", "standard output carries data only");
+}
+
+#[test]
+fn addresses_come_in_three_forms() {
+    for listen in ["0", "127.0.0.1:0", "localhost:0", "[::1]:0"] {
+        if listen.starts_with('[') && TcpListener::bind("[::1]:0").is_err() {
+            continue; // no IPv6 on this machine
+        }
+        for form in [vec!["-l", listen], vec!["--listen", listen]] {
+            let echo = start(&[&form[..], &["echo"]].concat(), |_| {});
+            assert!(echo.addr.ip().is_loopback());
+            ping(&mut connect(echo.addr)).unwrap();
+        }
+        start(&[&format!("--listen={listen}"), "echo"], |_| {});
+        start(&["echo", &format!("-l{listen}")], |_| {});
+    }
+}
+
+#[test]
+fn quiet_says_nothing() {
+    // Without a line to wait for, the port is one that was free a moment ago.
+    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = std::thread::spawn(move || ping(&mut connect_until_served(addr)));
+    command().args(["-q", "-1", "-l", &addr.to_string(), "echo"]).assert().success().stdout("").stderr("");
+    served.join().unwrap().unwrap();
+}

@@ -1,0 +1,138 @@
+//! Promise 7, *only stop ends it*: no accept error, no reset, no misuse by the application takes the server down, and
+//! no error makes it spin.
+
+mod visitor;
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::time::Duration;
+
+use single_server::{Message, Options, SingleServer};
+use visitor::*;
+
+/// A process that is allowed one descriptor more than it needs to listen.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_a_descriptor_it_waits_and_serves_again() {
+    let probe = start(&["echo"], |_| {});
+    let taken = |number: &u32| std::path::Path::new(&format!("/proc/{}/fd/{number}", probe.id())).exists();
+    let next = (0..).find(|number| !taken(number)).unwrap(); // the served client's
+    let limit = next + 1;
+    drop(probe);
+    let command = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+    let program = env!("CARGO_BIN_EXE_single-server");
+    let echo = {
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &command, program, "-l", "0", "echo"]);
+        start(&[], move |command| *command = with_pipes(shell))
+    };
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    // The kernel completes these connections; the process cannot take them.
+    let waiting: Vec<_> = (0..5).map(|_| connect(echo.addr)).collect();
+    let line = echo.line_with("cannot accept a connection: ");
+    assert!(line.contains("Too many open files"), "{line}");
+    // The pauses grow from 1 ms to 1 s: several more errors, and next to no work.
+    echo.line_with("cannot accept a connection: ");
+    let before = echo.ticks();
+    for _ in 0..5 {
+        echo.line_with("cannot accept a connection: ");
+    }
+    let used = echo.ticks() - before;
+    assert!(used <= 10, "{used} ticks of processor time while there was nothing to do");
+    // All the while the client is served.
+    ping(&mut served).unwrap();
+    drop(served);
+    drop(waiting);
+    ping(&mut connect_until_served(echo.addr)).unwrap();
+}
+
+fn with_pipes(mut command: std::process::Command) -> std::process::Command {
+    command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    command
+}
+
+#[test]
+fn resets_of_every_kind_do_not_end_it() {
+    let echo = echo(Options::new());
+    let bytes = pattern(3, 1 << 20);
+    for round in 0..300 {
+        let mut client = connect(echo.addr);
+        let _ = client.write(&bytes[..1 + round * 1000]);
+        if round % 3 == 0 {
+            let _ = client.shutdown(Shutdown::Write);
+        }
+        if round % 2 == 0 {
+            let _ = client.peek(&mut [0]);
+        }
+    }
+    let mut client = connect_until_served(echo.addr);
+    assert_same(&through(&mut client, &bytes), &bytes);
+}
+
+#[test]
+fn misuse_by_the_application_does_not_end_it() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr();
+    let signals = server.signal();
+    let control = server.control();
+    control.finish(); // nobody is connected
+
+    // An application that panics in the middle of a session.
+    let client = connect(addr);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        let _session = server.accept().unwrap();
+        std::panic::resume_unwind(Box::new("in the middle of a session"));
+    }));
+    assert!(panicked.is_err());
+    next_report(&signals);
+    drop(client);
+
+    // One that keeps everything, and one that finishes everything many times.
+    let mut kept: Vec<Message> = Vec::new();
+    for _ in 0..100 {
+        let mut client = connect(addr);
+        next_connected(&signals);
+        let _ = client.write_all(b"keep this");
+        for _ in 0..100 {
+            server.inbox().half_close();
+            control.finish();
+        }
+        next_report(&signals);
+        // Each of those that came too late for this client is for the first one to come.
+        while let Ok(message) = server.outbox().try_recv() {
+            kept.push(message);
+        }
+    }
+    // One that answers the dead, and leaves a session without reading it.
+    for message in kept {
+        match message {
+            Message::Connected(client) => assert!(client.inbox().send("are you there?").is_err()),
+            Message::Data(chunk) => assert!(server.inbox().send(chunk).is_err()),
+            Message::ProducerFinished(end) => end.inbox().half_close(),
+        }
+    }
+    for _ in 0..10 {
+        let mut client = connect(addr);
+        client.write_all(&pattern(1, 100_000)).unwrap();
+        drop(server.accept().unwrap());
+        rest(&mut client);
+    }
+    let mut client = connect(addr);
+    let mut session = server.accept().unwrap();
+    session.write_all(b"still here").unwrap();
+    drop(session);
+    assert_eq!(rest(&mut client), b"still here");
+}
+
+#[test]
+fn settings_without_sense_are_told_by_name() {
+    let name = |options: Options| options.bind("127.0.0.1:0").unwrap_err().to_string();
+    assert!(name(Options::new().buffer_size(0)).contains("buffer_size"));
+    assert!(name(Options::new().depth(0)).contains("depth"));
+    assert!(name(Options::new().idle_timeout(Duration::ZERO)).contains("idle_timeout"));
+    let taken = SingleServer::bind("127.0.0.1:0").unwrap();
+    let error = SingleServer::bind(taken.local_addr()).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&taken.local_addr().to_string()), "{error}");
+}

@@ -1,0 +1,171 @@
+//! Promise 8, *stop stops*: `stop` returns within its linger time whatever clients and application do or leave
+//! undone; then the port can be bound again.
+
+mod visitor;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use single_server::{Busy, Message, Options, Reason, SendError, SingleServer};
+use visitor::*;
+
+fn quick() -> Options {
+    Options::new().linger(Duration::from_millis(100))
+}
+
+/// Stops in time, and twice, and leaves the port free.
+fn stop(server: SingleServer) {
+    let addr = server.local_addr();
+    let mut server = in_time("stop", move || {
+        let mut server = server;
+        server.stop().unwrap();
+        server
+    });
+    TcpListener::bind(addr).expect("the port is free at once");
+    server.stop().unwrap();
+    assert!(server.outbox().recv().is_err());
+    assert!(matches!(server.inbox().send("late"), Err(SendError::Stopped(_))));
+    assert!(server.accept().is_none());
+    assert!(server.signal().recv().is_err());
+    assert!(!server.is_busy());
+}
+
+#[test]
+fn while_nobody_is_connected_under_every_policy() {
+    for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+        stop(Options::new().busy(policy).bind("127.0.0.1:0").unwrap());
+    }
+    stop(SingleServer::bind("0.0.0.0:0").unwrap());
+    if TcpListener::bind("[::1]:0").is_ok() {
+        stop(SingleServer::bind("[::]:0").unwrap());
+    }
+}
+
+#[test]
+fn while_a_client_is_connected_and_others_wait_under_every_policy() {
+    for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+        let server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
+        let mut clients = vec![connect(server.local_addr())];
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        clients.extend((0..3).filter_map(|_| TcpStream::connect(server.local_addr()).ok()));
+        stop(server);
+        for client in &mut clients {
+            client.set_read_timeout(Some(DEADLINE)).unwrap();
+            rest(client);
+        }
+    }
+}
+
+#[test]
+fn while_a_client_never_reads() {
+    let server = quick().bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let _client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let inbox = server.inbox();
+    // Sends until the inbox is full, and is then freed from its wait by the stop.
+    let (full, filled) = std::sync::mpsc::channel();
+    let sending = thread::spawn(move || loop {
+        if let Err(SendError::Full(bytes)) = inbox.try_send(vec![0; 100_000]) {
+            let _ = full.send(());
+            if inbox.send(bytes).is_err() {
+                return;
+            }
+        }
+    });
+    // Ten times full: the writer is waiting for the kernel, if it will ever be.
+    for _ in 0..10 {
+        if filled.recv_timeout(Duration::from_secs(1)).is_err() {
+            break;
+        }
+    }
+    stop(server);
+    in_time("send", move || sending.join().unwrap());
+    let report = next_report(&signals);
+    assert_eq!(report.reason, Reason::Stopped);
+    assert!(report.discarded > 0);
+}
+
+#[test]
+fn while_the_application_never_reads() {
+    let server = quick().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    // More than the outbox and the kernel hold: the reader is waiting for room.
+    client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+    while client.write(&[0; 100_000]).is_ok() {}
+    stop(server);
+}
+
+#[test]
+fn after_the_client_has_had_what_the_inbox_took() {
+    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let sent = pattern(1, 1_000_000);
+    server.inbox().send(&sent[..]).unwrap();
+    let reading = thread::spawn(move || rest(&mut client));
+    stop(server);
+    assert_same(&reading.join().unwrap(), &sent);
+}
+
+#[test]
+fn from_another_thread_through_control() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let control = server.control();
+    let mut client = connect(server.local_addr());
+    let stopping = thread::spawn(move || {
+        ping(&mut client).unwrap();
+        control.shutdown();
+        control.shutdown();
+        rest(&mut client)
+    });
+    let server = in_time("the outbox", move || {
+        single_server::echo(&server);
+        server
+    });
+    assert!(stopping.join().unwrap().is_empty());
+    stop(server);
+}
+
+#[test]
+fn by_drop_too() {
+    let addr = in_time("drop", || SingleServer::bind("127.0.0.1:0").unwrap().local_addr());
+    TcpListener::bind(addr).unwrap();
+}
+
+#[test]
+fn with_messages_waiting_for_a_first_client_that_never_came() {
+    let server = quick().bind("127.0.0.1:0").unwrap();
+    let inbox = server.inbox();
+    while inbox.try_send("is anybody there?").is_ok() {}
+    let waiting = thread::spawn(move || inbox.send("and now?"));
+    stop(server);
+    assert!(matches!(waiting.join().unwrap(), Err(SendError::Stopped(_))));
+}
+
+#[test]
+fn with_everything_still_in_the_application_s_hands() {
+    let server = quick().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"x").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    let held: Vec<Message> = (0..3).map(|_| next_message(&server)).collect();
+    stop(server);
+    drop(held);
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn and_the_port_can_be_bound_again_and_again() {
+    let mut addr = "127.0.0.1:0".parse().unwrap();
+    for _ in 0..50 {
+        // The client stays, so that the server's side of its connection is still about when the next one binds.
+        let server = SingleServer::bind(addr).unwrap();
+        addr = server.local_addr();
+        let mut client = connect(addr);
+        drop(server);
+        rest(&mut client);
+    }
+}

@@ -1,0 +1,156 @@
+//! Promise 2, *whole*: every byte sent before the client's FIN comes out of the outbox, in order; every byte the
+//! inbox took for a live client is written, in order, before the close.
+
+mod visitor;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::thread;
+
+use single_server::{Message, Options, Reason, SendError, SingleServer};
+use visitor::*;
+
+#[test]
+fn sixty_four_mebibytes_come_back_through_a_half_close() {
+    let echo = echo(Options::new());
+    let sent = pattern(1, 64 << 20);
+    let mut client = connect(echo.addr);
+    assert_same(&through(&mut client, &sent), &sent);
+    let report = next_report(&echo.signals);
+    assert_eq!((report.received, report.sent, report.discarded), (64 << 20, 64 << 20, 0));
+    assert_eq!(report.reason, Reason::ClientClosed);
+}
+
+#[test]
+fn one_byte_buffers_and_one_deep_boxes_lose_nothing_either() {
+    let echo = echo(Options::new().buffer_size(1).depth(1));
+    let sent = pattern(2, 20_000);
+    let mut client = connect(echo.addr);
+    assert_same(&through(&mut client, &sent), &sent);
+}
+
+#[test]
+fn a_slow_client_gets_everything_before_the_close() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let sent = pattern(3, 16 << 20);
+    let mut client = connect(server.local_addr());
+    let inbox = server.inbox();
+    let expected = sent.clone();
+    let reading = thread::spawn(move || {
+        let mut all = Vec::new();
+        let mut piece = [0; 1000];
+        loop {
+            match client.read(&mut piece).unwrap() {
+                0 => return assert_same(&all, &expected),
+                count => all.extend_from_slice(&piece[..count]),
+            }
+            if all.len() % 64 == 0 {
+                thread::yield_now();
+            }
+        }
+    });
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    for piece in sent.chunks(70_001) {
+        inbox.send(piece).unwrap();
+    }
+    server.control().finish();
+    reading.join().unwrap();
+}
+
+#[test]
+fn many_small_messages_keep_their_order() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let inbox = server.inbox();
+    let sending = thread::spawn(move || {
+        for number in 0..100_000 {
+            inbox.send(format!("{number}\n")).unwrap();
+        }
+        inbox.half_close();
+        assert!(matches!(inbox.send("too late"), Err(SendError::Over(bytes)) if &bytes[..] == b"too late"));
+    });
+    let mut number = 0;
+    for line in BufReader::new(client).lines() {
+        assert_eq!(line.unwrap(), number.to_string());
+        number += 1;
+    }
+    assert_eq!(number, 100_000);
+    sending.join().unwrap();
+}
+
+#[test]
+fn bytes_sent_before_a_full_close_come_out_even_if_the_answers_cannot_go() {
+    // The first answer meets a closed socket and is answered with a RST; what the client sent before stays readable.
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let sent = pattern(4, 1 << 20);
+    let mut client = connect(server.local_addr());
+    let copy = sent.clone();
+    let closing = thread::spawn(move || client.write_all(&copy).unwrap());
+    let mut received = Vec::new();
+    let inbox = server.inbox();
+    loop {
+        match next_message(&server) {
+            Message::Connected(_) => {}
+            Message::Data(chunk) => {
+                received.extend_from_slice(&chunk);
+                let _ = inbox.send("a piece of yours has arrived");
+            }
+            Message::ProducerFinished(_) => break,
+        }
+    }
+    closing.join().unwrap();
+    assert_same(&received, &sent);
+}
+
+#[test]
+fn a_session_half_closes_its_own_direction_and_still_reads() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    session.write_all(b"my last word").unwrap();
+    session.half_close();
+    assert_eq!(session.write(b"more").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+    assert_eq!(rest(&mut client), b"my last word");
+    let answer = pattern(5, 300_000);
+    client.write_all(&answer).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    session.read_to_end(&mut received).unwrap();
+    assert_same(&received, &answer);
+}
+
+#[test]
+fn a_session_still_writes_after_the_clients_half_close() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut session = server.accept().unwrap();
+    let mut question = String::new();
+    session.read_to_string(&mut question).unwrap();
+    assert_eq!(question, "question");
+    let answer = pattern(6, 3 << 20);
+    let inbox = session.inbox();
+    let copy = answer.clone();
+    let writing = thread::spawn(move || copy.chunks(10_000).for_each(|piece| inbox.send(piece).unwrap()));
+    let reading = thread::spawn(move || rest(&mut client));
+    writing.join().unwrap();
+    let report = session.close();
+    assert_same(&reading.join().unwrap(), &answer);
+    assert_eq!((report.sent, report.discarded), (3 << 20, 0));
+    assert_eq!(report.reason, Reason::ClientClosed);
+}
+
+#[test]
+fn a_client_that_is_still_sending_gets_all_of_the_answer() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    for round in 0..20 {
+        let mut client = connect(server.local_addr());
+        flood(&mut client, &pattern(round, 200_000));
+        let mut session = server.accept().unwrap();
+        session.write_all(b"enough of that").unwrap();
+        drop(session);
+        assert_eq!(rest(&mut client), b"enough of that");
+    }
+}
