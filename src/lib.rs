@@ -30,3 +30,8 @@ pub use prefix::Prefix;
 pub use server::SingleServer;
 pub use session::{Chunks, Session};
 pub use signal::{Reason, Refusal, Report, Signal};
+
+// The README's examples are run with those of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
