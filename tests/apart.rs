@@ -119,8 +119,13 @@ fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
     reset(client);
     let report = next_report(&signals);
     assert!(report.discarded > 0, "{report:?}");
+    // The one that waited for room found some as the writer gave up on others, or was told.
+    match last.join().unwrap() {
+        Ok(()) => taken += 50_000,
+        Err(SendError::Over(bytes)) => assert_eq!(bytes.len(), 50_000),
+        Err(other) => panic!("{other}"),
+    }
     assert_eq!(report.sent + report.discarded, taken);
-    assert!(matches!(last.join().unwrap(), Err(SendError::Over(bytes)) if bytes.len() == 50_000));
 
     let mut next = connect(server.local_addr());
     while !matches!(next_message(&server), Message::Connected(_)) {}

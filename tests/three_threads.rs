@@ -12,30 +12,29 @@ use visitor::*;
 // One test alone in its process, since it counts what the process has.
 #[test]
 fn ten_thousand_rude_clients_leave_nothing_behind() {
-    let before_threads = status("self", "Threads:");
-    let before_descriptors = descriptors("self");
+    let before = threads_and_descriptors();
     let echo = echo(Options::new());
-    assert_eq!(status("self", "Threads:"), before_threads + 3 + 1, "three threads, and the application's");
+    assert_eq!(status("self", "Threads:"), before.0 + 3 + 1, "three threads, and the application's");
 
-    let measure = || {
-        // Served once more, so that whatever the last client left behind has been dealt with.
+    // Served once more, so that whatever the last client left behind has been dealt with.
+    let one_more = || {
         let mut client = connect_until_served(echo.addr);
-        let open = descriptors("self") - 1;
         client.shutdown(Shutdown::Write).unwrap();
         rest(&mut client);
-        (status("self", "Threads:"), open)
     };
     be_rude(&echo, 500);
-    let (threads, open) = measure();
+    one_more();
+    let serving = (before.0 + 4, descriptors("self"));
+    becomes(serving, threads_and_descriptors);
     let memory = status("self", "VmRSS:");
     be_rude(&echo, 10_000);
-    assert_eq!(measure(), (threads, open));
+    one_more();
+    becomes(serving, threads_and_descriptors);
     let grown = status("self", "VmRSS:").saturating_sub(memory);
     assert!(grown < 2048, "{grown} KiB");
 
     drop(echo);
-    assert_eq!(status("self", "Threads:"), before_threads);
-    assert_eq!(descriptors("self"), before_descriptors);
+    becomes(before, threads_and_descriptors);
 }
 
 fn be_rude(echo: &Echo, count: usize) {

@@ -27,6 +27,15 @@ pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + '
     }
 }
 
+/// Waits for a state that nobody announces, such as a count of the kernel's: looks again and again.
+pub fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, look: impl Fn() -> T) {
+    let give_up = std::time::Instant::now() + DEADLINE;
+    while look() != expected {
+        assert!(std::time::Instant::now() < give_up, "{:?}, and not {expected:?}", look());
+        thread::yield_now();
+    }
+}
+
 /// A server that echoes on a thread of its own until it is dropped.
 pub struct Echo {
     pub addr: SocketAddr,
@@ -266,6 +275,11 @@ pub fn status(process: &str, field: &str) -> u64 {
 /// How many descriptors a process has open.
 pub fn descriptors(process: &str) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
+}
+
+/// The threads and the descriptors of this process.
+pub fn threads_and_descriptors() -> (u64, usize) {
+    (status("self", "Threads:"), descriptors("self"))
 }
 
 /// A generator of numbers that are random enough, and the same again for the same seed (xorshift64*).

@@ -1,0 +1,219 @@
+//! What a second client meets: each policy, as the people at the other end see it.
+
+mod visitor;
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use single_server::{Busy, Message, Options, Reason, Signal};
+use visitor::*;
+
+fn with(policy: Busy) -> Echo {
+    echo(Options::new().busy(policy))
+}
+
+#[test]
+fn drop_closes_the_second_connection_at_once() {
+    let echo = with(Busy::Drop);
+    let mut first = connect(echo.addr);
+    ping(&mut first).unwrap();
+    assert!(rest(&mut connect(echo.addr)).is_empty());
+    ping(&mut first).unwrap();
+}
+
+#[test]
+fn a_message_arrives_whole_even_at_clients_who_talk_first_and_holds_nothing_up() {
+    let message = pattern(1, 4096);
+    let echo = with(Busy::Tell(message.clone()));
+    let mut first = connect(echo.addr);
+    ping(&mut first).unwrap();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let talk = pattern(2, 20_000);
+            for knock in 0..2000 {
+                let mut second = connect(echo.addr);
+                if knock % 2 == 0 {
+                    // The server may have closed by now, but what it said before stays readable.
+                    let _ = second.write(&talk[..1 + knock * 10]);
+                }
+                assert_same(&rest(&mut second), &message);
+            }
+            done.store(true, Ordering::Release);
+        });
+        let mut trips = 0;
+        while trips < 1000 || !done.load(Ordering::Acquire) {
+            ping(&mut first).unwrap();
+            trips += 1;
+        }
+    });
+}
+
+#[test]
+fn refuse_has_the_kernel_refuse_and_listens_again_before_the_end_is_told() {
+    let echo = with(Busy::Refuse);
+    for number in 0..2000 {
+        let mut first = connect(echo.addr); // without a retry
+        ping(&mut first).unwrap();
+        if number % 20 == 0 {
+            let refused = TcpStream::connect(echo.addr).unwrap_err();
+            assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        }
+        first.shutdown(Shutdown::Write).unwrap();
+        assert!(rest(&mut first).is_empty());
+    }
+}
+
+#[test]
+fn refuse_resets_who_is_caught_in_the_backlog() {
+    let echo = with(Busy::Refuse);
+    for _ in 0..200 {
+        // All at once: one is served, some are refused, some are in the backlog when it closes.
+        let clients: Vec<_> = (0..8)
+            .map(|_| {
+                thread::spawn({
+                    let addr = echo.addr;
+                    move || TcpStream::connect(addr)
+                })
+            })
+            .collect();
+        let clients: Vec<TcpStream> =
+            clients.into_iter().filter_map(|client| client.join().unwrap().ok()).collect();
+        let mut served = 0;
+        for mut client in clients {
+            client.set_read_timeout(Some(DEADLINE)).unwrap();
+            match ping(&mut client) {
+                Ok(()) => {
+                    served += 1;
+                    client.shutdown(Shutdown::Write).unwrap();
+                    assert!(rest(&mut client).is_empty());
+                }
+                Err(e) => assert_ne!(e.kind(), io::ErrorKind::WouldBlock, "a client hangs in the dark"),
+            }
+        }
+        assert!(served >= 1);
+    }
+}
+
+#[test]
+fn refuse_survives_that_its_port_is_taken_meanwhile() {
+    let echo = with(Busy::Refuse);
+    let mut first = connect(echo.addr);
+    ping(&mut first).unwrap();
+    let thief = TcpListener::bind(echo.addr).unwrap();
+    first.shutdown(Shutdown::Write).unwrap();
+    assert!(rest(&mut first).is_empty());
+    let mut pauses = Vec::new();
+    while pauses.len() < 5 {
+        if let Signal::Fault { doing, kind, retry_in, .. } = echo.signals.recv_timeout(DEADLINE).unwrap() {
+            assert_eq!((doing, kind), ("listen again", io::ErrorKind::AddrInUse));
+            pauses.push(retry_in);
+        }
+    }
+    assert!(pauses.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{pauses:?}");
+    drop(thief);
+    ping(&mut connect_until_served(echo.addr)).unwrap();
+}
+
+#[test]
+fn wait_serves_everybody_in_order() {
+    let echo = with(Busy::Wait);
+    let mut first = connect(echo.addr);
+    ping(&mut first).unwrap();
+    let waiting: Vec<TcpStream> = (0..5)
+        .map(|number| {
+            let mut client = connect(echo.addr);
+            client.write_all(&[b'0' + number]).unwrap();
+            client.shutdown(Shutdown::Write).unwrap();
+            client
+        })
+        .collect();
+    ping(&mut first).unwrap();
+    assert_eq!(next_connected(&echo.signals), first.local_addr().unwrap());
+    drop(first);
+    for (number, mut client) in waiting.into_iter().enumerate() {
+        assert_eq!(next_connected(&echo.signals), client.local_addr().unwrap());
+        assert_eq!(rest(&mut client), [b'0' + number as u8]);
+    }
+}
+
+#[test]
+fn replace_serves_the_newest_and_cuts_the_old_in_order() {
+    let server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut old = connect(server.local_addr());
+    old.write_all(b"old").unwrap();
+    let client = match next_message(&server) {
+        Message::Connected(client) => client,
+        other => panic!("{other:?}"),
+    };
+    // Much that the old client does not read.
+    let mut taken = 0;
+    while client.inbox().try_send(vec![b'o'; 100_000]).is_ok() && taken < 100_000_000 {
+        taken += 100_000;
+        thread::yield_now();
+    }
+    let mut new = connect(server.local_addr());
+    new.write_all(b"new").unwrap();
+    let report = next_report(&signals);
+    assert_eq!((report.peer, report.reason), (old.local_addr().unwrap(), Reason::Replaced));
+    assert_eq!(report.sent + report.discarded, taken);
+    assert!(client.inbox().send("too late").is_err());
+    drop(rest(&mut old)); // ends
+
+    let mut order = Vec::new();
+    while order.last().map_or(true, |last| last != "data of new") {
+        order.push(match next_message(&server) {
+            Message::Connected(client) if client.peer() == new.local_addr().unwrap() => "new".to_string(),
+            Message::Connected(_) => "another".to_string(),
+            Message::Data(chunk) => format!("data of {}", String::from_utf8_lossy(&chunk)),
+            Message::ProducerFinished(end) => end.report().reason.to_string(),
+        });
+    }
+    order.retain(|what| what != "data of old"); // it may or may not have been read in time
+    assert_eq!(order, ["replaced", "new", "data of new"]);
+    server.inbox().send("hello, new").unwrap();
+    server.control().finish();
+    assert_eq!(rest(&mut new), b"hello, new");
+}
+
+#[test]
+fn a_storm_of_newcomers_ends_with_the_last_one_served() {
+    let echo = with(Busy::Replace);
+    for _ in 0..20 {
+        let mut clients: Vec<TcpStream> = (0..100).map(|_| connect(echo.addr)).collect();
+        let mut last = clients.pop().unwrap();
+        ping(&mut last).unwrap();
+        for client in &mut clients {
+            assert!(rest(client).is_empty());
+        }
+        ping(&mut last).unwrap();
+    }
+}
+
+#[test]
+fn replace_frees_the_slot_of_a_client_that_never_reads_and_an_application_that_is_stuck_with_it() {
+    let echo = with(Busy::Replace);
+    for _ in 0..20 {
+        let mut stuck = connect(echo.addr);
+        flood(&mut stuck, &vec![1; 30 << 20]);
+        let mut new = connect(echo.addr);
+        ping(&mut new).unwrap();
+        let mut scrap = [0; 1 << 16];
+        while let Ok(1..) = stuck.read(&mut scrap) {}
+    }
+}
+
+#[test]
+fn every_policy_serves_one_after_the_other_without_a_retry() {
+    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+        let echo = with(policy.clone());
+        for _ in 0..300 {
+            let mut client = connect(echo.addr);
+            assert_eq!(through(&mut client, b"my own bytes"), b"my own bytes", "{policy:?}");
+        }
+        echo.stop();
+    }
+}

@@ -1,0 +1,223 @@
+//! Promise 9, *a dead client cannot keep the slot*: it is idle, or stalled.
+//!
+//! That a session is not ended too early is asserted; that it is not ended much too late only by the deadline of the
+//! tests, since this machine may be slow.
+
+mod visitor;
+
+use std::io::{Read, Write};
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_server::{Message, Options, Reason};
+use visitor::*;
+
+const IDLE: Duration = Duration::from_millis(200);
+
+#[test]
+fn who_says_nothing_is_idle() {
+    let echo = echo(Options::new().idle_timeout(IDLE));
+    let mut client = connect(echo.addr);
+    assert!(rest(&mut client).is_empty());
+    let report = next_report(&echo.signals);
+    assert_eq!(report.reason, Reason::Idle);
+    assert!(report.lasted >= IDLE, "{report:?}");
+}
+
+#[test]
+fn who_says_something_and_then_nothing_is_idle() {
+    let echo = echo(Options::new().idle_timeout(IDLE));
+    let mut client = connect(echo.addr);
+    thread::sleep(IDLE / 2); // a client that takes its time
+    ping(&mut client).unwrap();
+    let said = Instant::now();
+    assert!(rest(&mut client).is_empty());
+    assert!(said.elapsed() >= IDLE - Duration::from_millis(20), "{:?}", said.elapsed());
+    let report = next_report(&echo.signals);
+    assert_eq!((report.reason, report.received, report.sent), (Reason::Idle, 4, 4));
+}
+
+#[test]
+fn traffic_from_the_client_keeps_it() {
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let talking = thread::spawn(move || {
+        for _ in 0..20 {
+            thread::sleep(IDLE / 4);
+            client.write_all(b"still here").unwrap();
+        }
+        client.shutdown(Shutdown::Write).unwrap();
+        rest(&mut client)
+    });
+    loop {
+        if let Message::ProducerFinished(end) = next_message(&server) {
+            assert_eq!((end.report().reason, end.report().received), (Reason::ClientClosed, 200));
+            break;
+        }
+    }
+    talking.join().unwrap();
+}
+
+#[test]
+fn traffic_to_the_client_keeps_it() {
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let inbox = server.inbox();
+    let talking = thread::spawn(move || {
+        for _ in 0..20 {
+            thread::sleep(IDLE / 4);
+            inbox.send("tick").unwrap();
+        }
+    });
+    assert_eq!(rest(&mut client).len(), 80);
+    talking.join().unwrap();
+    let report = next_report(&signals);
+    assert_eq!((report.reason, report.sent), (Reason::Idle, 80));
+}
+
+#[test]
+fn who_has_half_closed_and_waits_for_an_answer_that_does_not_come_is_idle() {
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let end = next_message(&server); // kept
+    assert!(rest(&mut client).is_empty());
+    assert_eq!(next_report(&signals).reason, Reason::Idle);
+    drop(end);
+}
+
+#[test]
+fn who_does_not_take_what_is_written_is_stalled() {
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let inbox = server.inbox();
+    let sending = thread::spawn(move || {
+        let mut sent = 0;
+        while inbox.send(vec![b'x'; 100_000]).is_ok() {
+            sent += 100_000;
+        }
+        sent
+    });
+    // The client does talk, but it does not read.
+    let mut talking = client.try_clone().unwrap();
+    thread::spawn(move || {
+        while talking.write_all(b"la la la").is_ok() {
+            thread::sleep(IDLE / 10)
+        }
+    });
+    let report = next_report(&signals);
+    assert_eq!(report.reason, Reason::Stalled);
+    let sent: u64 = in_time("send", move || sending.join().unwrap());
+    assert_eq!(report.sent + report.discarded, sent);
+    // And the slot is free.
+    let _next = connect(server.local_addr());
+    next_connected(&signals);
+    let mut scrap = [0; 1 << 16];
+    while let Ok(1..) = client.read(&mut scrap) {}
+}
+
+#[test]
+fn a_slow_reader_is_not_stalled() {
+    let sent = pattern(1, 12 << 20);
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let inbox = server.inbox();
+    let copy = sent.clone();
+    let sending = thread::spawn(move || copy.chunks(100_000).for_each(|piece| inbox.send(piece).unwrap()));
+    let mut received = vec![0; sent.len()];
+    for piece in received.chunks_mut(1 << 20) {
+        if let Err(e) = client.read_exact(piece) {
+            panic!("{e}: {:?}", next_report(&signals));
+        }
+        thread::sleep(IDLE / 8);
+    }
+    sending.join().unwrap();
+    assert_same(&received, &sent);
+}
+
+#[test]
+fn the_application_s_own_slowness_is_not_counted_against_the_client() {
+    let mut server =
+        Options::new().idle_timeout(IDLE).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let sent = pattern(2, 100_000);
+    client.write_all(&sent).unwrap();
+    let mut session = server.accept().unwrap();
+    thread::sleep(IDLE * 2);
+    let mut received = vec![0; sent.len()];
+    session.read_exact(&mut received).unwrap();
+    assert_same(&received, &sent);
+    client.write_all(b"and more").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut more = String::new();
+    session.read_to_string(&mut more).unwrap();
+    assert_eq!(more, "and more");
+}
+
+/// Two hosts, in network namespaces; the link between them is cut without a word.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_that_goes_dead_without_a_fin_frees_the_slot() {
+    let ip = |arguments: &str| {
+        let done = std::process::Command::new("ip").args(arguments.split(' ')).output();
+        done.map_or(false, |output| output.status.success())
+    };
+    let id = std::process::id() % 100_000;
+    let (here, there) = (format!("ssh{id}"), format!("sst{id}"));
+    struct Namespaces<'a>(&'a dyn Fn(&str) -> bool, [String; 2]);
+    impl Drop for Namespaces<'_> {
+        fn drop(&mut self) {
+            for name in &self.1 {
+                (self.0)(&format!("netns del {name}"));
+            }
+        }
+    }
+    if !ip(&format!("netns add {here}")) {
+        eprintln!("not checked: this machine lets us make no network namespaces (ip netns add)");
+        return;
+    }
+    let _namespaces = Namespaces(&ip, [here.clone(), there.clone()]);
+    let steps = [
+        format!("netns add {there}"),
+        format!("-n {here} link add wire type veth peer name wire netns {there}"),
+        format!("-n {here} addr add 192.0.2.1/24 dev wire"),
+        format!("-n {there} addr add 192.0.2.2/24 dev wire"),
+        format!("-n {here} link set wire up"),
+        format!("-n {there} link set wire up"),
+    ];
+    for step in &steps {
+        assert!(ip(step), "ip {step}");
+    }
+    let mut server = std::process::Command::new("ip");
+    server.args(["netns", "exec", &here, env!("CARGO_BIN_EXE_single-server")]);
+    server.args(["-l", "192.0.2.1:0", "--idle-timeout", "1", "echo"]);
+    server.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let server = start(&[], move |command| *command = server);
+    let client = format!(
+        "exec 3<>/dev/tcp/192.0.2.1/{}; echo hello >&3; read line <&3; echo $line; sleep 100",
+        server.addr.port()
+    );
+    let mut client = std::process::Command::new("ip")
+        .args(["netns", "exec", &there, "bash", "-c", &client])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut hello = [0; 6];
+    client.stdout.as_mut().unwrap().read_exact(&mut hello).unwrap();
+    assert_eq!(&hello, b"hello\n");
+    server.line_with("connected 192.0.2.2:");
+    assert!(ip(&format!("-n {there} link set wire down")));
+    let line = server.line_with("finished 192.0.2.2:");
+    assert!(line.contains(": idle, 6 bytes in, 6 bytes out"), "{line}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+}

@@ -1,0 +1,93 @@
+//! The lines on standard error: a storm of refusals is one line a second, and who does not read them holds nothing up.
+
+mod visitor;
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use visitor::*;
+
+#[test]
+fn a_storm_of_refusals_is_one_line_a_second_with_a_count() {
+    let echo = start(&["echo"], |_| {});
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    let began = Instant::now();
+    for _ in 0..3000 {
+        rest(&mut connect(echo.addr));
+    }
+    served.shutdown(Shutdown::Write).unwrap();
+    rest(&mut served);
+    echo.line_with("connected ");
+    let (mut lines, mut count) = (0, 0);
+    while count < 3000 {
+        let line = echo.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["refused", peer, "busy"] if peer.ends_with(':') => count += 1,
+            ["refused", more, "more,", "the", "last", _, "busy"] => count += more.parse::<u64>().unwrap(),
+            // The log could not keep up with the storm, and says by how much.
+            ["missed", missed, "events"] => count += missed.parse::<u64>().unwrap(),
+            ["finished", ..] => continue,
+            _ => panic!("{line}"),
+        }
+        lines += 1;
+    }
+    let seconds = began.elapsed().as_secs();
+    // Each burst that overflows the log is a line too.
+    assert!(lines <= 2 * (seconds + 3), "{lines} lines in {seconds} s");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_nothing_up() {
+    // The pipe is never read from after the first line. What fits is 64 KiB; what happens makes far more.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    let mut child = command
+        .args(["-l", "0", "-a", "127.0.0.1", "echo"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut errors = std::io::BufReader::with_capacity(128, child.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
+    let addr = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    let id = child.id().to_string();
+    let mut memory = 0;
+    for number in 0..4000 {
+        let mut client = connect(addr);
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&mut client), b"hello", "client {number}");
+        if number == 1000 {
+            memory = status(&id, "VmRSS:");
+        }
+    }
+    let grown = status(&id, "VmRSS:") - memory;
+    assert!(grown < 1024, "{grown} KiB");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn every_end_has_its_reason() {
+    let finished = |echo: &Running| echo.line_with("finished ").split(": ").nth(1).unwrap().to_string();
+    let echo = start(&["--busy", "replace", "--idle-timeout", "0.2", "echo"], |_| {});
+    let mut client = connect(echo.addr);
+    ping(&mut client).unwrap();
+    let mut newer = connect(echo.addr);
+    ping(&mut newer).unwrap();
+    assert!(finished(&echo).starts_with("replaced, 4 bytes in, 4 bytes out, "));
+    rest(&mut newer);
+    assert!(finished(&echo).starts_with("idle, 4 bytes in, 4 bytes out, "));
+    let mut client = connect(echo.addr);
+    client.write_all(b"unread").unwrap();
+    reset(client);
+    assert!(finished(&echo).starts_with("connection reset, 6 bytes in, 6 bytes out, "));
+    let mut client = connect(echo.addr);
+    flood(&mut client, &vec![0; 40 << 20]);
+    let line = finished(&echo);
+    assert!(line.starts_with("stalled, ") && line.contains(" discarded, "), "{line}");
+}

@@ -1,0 +1,118 @@
+//! Promise 10, *strangers stay out*: a list of those who are allowed is looked at before the slot is.
+
+mod visitor;
+
+use std::net::{SocketAddr, TcpListener};
+
+use single_server::{Busy, Options, Prefix, Refusal, Signal};
+use visitor::*;
+
+fn next_refusal(echo: &Echo) -> (SocketAddr, Refusal) {
+    loop {
+        if let Signal::Refused { peer, why } = echo.signals.recv_timeout(DEADLINE).unwrap() {
+            return (peer, why);
+        }
+    }
+}
+
+#[test]
+fn a_stranger_is_turned_away_and_does_not_take_the_slot() {
+    let allowed: Prefix = "192.0.2.0/24".parse().unwrap();
+    // Under every policy, and without the message: that is for those who may come again.
+    for policy in [Busy::Drop, Busy::Tell(b"in use".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+        let echo = echo(Options::new().busy(policy).allow(allowed));
+        for _ in 0..3 {
+            let mut stranger = connect(echo.addr);
+            assert!(rest(&mut stranger).is_empty());
+            assert_eq!(next_refusal(&echo), (stranger.local_addr().unwrap(), Refusal::NotAllowed));
+        }
+    }
+}
+
+#[test]
+fn a_stranger_does_not_disturb_who_is_served() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("not checked: this machine has no IPv6, and so no second address to come from");
+        return;
+    }
+    // A listener for both families: who comes from 127.0.0.1 is seen as ::ffff:127.0.0.1.
+    for policy in [Busy::Tell(b"in use".to_vec()), Busy::Replace] {
+        let server = Options::new().busy(policy).allow("::1".parse().unwrap()).bind("[::]:0").unwrap();
+        let port = server.local_addr().port();
+        let signals = server.signal();
+        let control = server.control();
+        let serving = std::thread::spawn(move || single_server::echo(&server));
+        let mut friend = connect(SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], port)));
+        ping(&mut friend).unwrap();
+        let mut stranger = connect(SocketAddr::from(([127, 0, 0, 1], port)));
+        assert!(rest(&mut stranger).is_empty());
+        ping(&mut friend).unwrap();
+        assert!(signals
+            .try_iter()
+            .any(|signal| matches!(signal, Signal::Refused { why: Refusal::NotAllowed, .. })));
+        control.shutdown();
+        in_time("the echo", move || serving.join().unwrap());
+    }
+}
+
+#[test]
+fn a_mapped_address_counts_as_ipv4() {
+    if TcpListener::bind("[::]:0").is_err() {
+        eprintln!("not checked: this machine has no IPv6");
+        return;
+    }
+    let server = Options::new().allow("127.0.0.0/8".parse().unwrap()).bind("[::]:0").unwrap();
+    let addr = SocketAddr::from(([127, 0, 0, 1], server.local_addr().port()));
+    let signals = server.signal();
+    let _friend = connect(addr);
+    assert!(next_connected(&signals).is_ipv6());
+}
+
+#[test]
+fn prefixes_hold_what_they_should() {
+    let holds = |prefix: &str, ip: &str| prefix.parse::<Prefix>().unwrap().contains(ip.parse().unwrap());
+    for (prefix, inside, outside) in [
+        ("10.1.2.3", "10.1.2.3", "10.1.2.4"),
+        ("10.1.2.3/32", "::ffff:10.1.2.3", "::10.1.2.3"),
+        ("10.1.2.3/31", "10.1.2.2", "10.1.2.4"),
+        ("10.128.0.0/9", "10.255.255.255", "10.127.255.255"),
+        ("0.0.0.0/0", "255.255.255.255", "::1"),
+        ("::/0", "fe80::1", "1.2.3.4"),
+        ("::1", "::1", "::2"),
+        ("2001:db8:8000::/33", "2001:db8:ffff::", "2001:db8:7fff::"),
+        ("::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.1"),
+    ] {
+        assert!(holds(prefix, inside), "{prefix} should hold {inside}");
+        assert!(!holds(prefix, outside), "{prefix} should not hold {outside}");
+    }
+    for wrong in [
+        "",
+        "/",
+        "/8",
+        "10.0.0.0/",
+        "10.0.0.0/33",
+        "10.0.0.0/-1",
+        "10.0.0.0/+8",
+        "10.0.0/8",
+        "::/129",
+        "::ffff:10.0.0.0/8",
+        "here",
+    ] {
+        let error = wrong.parse::<Prefix>().unwrap_err().to_string();
+        assert!(error.contains(&format!("{wrong:?}")), "{error}");
+    }
+    assert_eq!("10.1.2.3/8".parse::<Prefix>().unwrap().to_string(), "10.0.0.0/8");
+    assert_eq!("::FFFF:10.1.2.3".parse::<Prefix>().unwrap().to_string(), "10.1.2.3/32");
+    assert_eq!("2001:db8::1/32".parse::<Prefix>().unwrap().to_string(), "2001:db8::/32");
+}
+
+#[test]
+fn the_command_listens_on_loopback_and_takes_a_list() {
+    let echo = start(&["--allow", "192.0.2.7", "--allow", "10.0.0.0/8", "echo"], |_| {});
+    assert!(echo.addr.ip().is_loopback());
+    let mut stranger = connect(echo.addr);
+    assert!(rest(&mut stranger).is_empty());
+    assert_eq!(echo.line(), format!("refused {}: not allowed", stranger.local_addr().unwrap()));
+    let echo = start(&["--allow", "192.0.2.7", "--allow", "127.0.0.1", "echo"], |_| {});
+    ping(&mut connect(echo.addr)).unwrap();
+}
