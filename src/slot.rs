@@ -164,13 +164,15 @@ impl Slot {
                 return;
             }
         };
-        self.signals.send(Signal::ProducerFinished(record.close(reason)));
+        let report = record.close(reason);
         if self.options.busy == Busy::Refuse && state.stop_by.is_none() {
             // If that fails, the acceptor says so, and tries again.
             state.listener = self.listen_again().ok();
             state.spare = state.listener.as_ref().and_then(|l| l.try_clone().ok());
         }
         self.busy.store(false, Ordering::Release);
+        // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
+        self.signals.send(Signal::ProducerFinished(report));
         drop(state);
         self.changed.notify_all();
         self.room.notify_all();
