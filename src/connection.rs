@@ -1,7 +1,7 @@
-//! The live connection: the stream together with its record, and how both come to their end.
+//! The live connection: the stream together with its record, and the ways it is closed.
 //!
 //! Owned by the slot for as long as the session lives, borrowed by the reader and, for the time of a write, by the
-//! writer. `hang_up` is called by `Slot::end` and nobody else, after the slot is free (promise 4).
+//! writer. The slot alone closes it, after it is free (promise 4).
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,6 +15,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Tells the client that nothing more comes, behind what is still on its way.
+    pub(crate) fn say_goodbye(&self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+
     /// Tells the client, and wakes the reader and the writer if they are inside a call on the stream. The
     /// descriptor goes with the last of the three who holds it.
     pub(crate) fn hang_up(&self) {

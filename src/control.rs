@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::inbox::Inbox;
 use crate::slot::Slot;
 
 /// Ends the current session or the server from any thread; a cheap handle that can be cloned.
@@ -38,9 +39,8 @@ impl Control {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn finish(&self) {
-        if let Some(record) = self.slot.current() {
-            self.slot.finish(&record);
-        }
+        let inbox = Inbox { slot: self.slot.clone(), to: None };
+        inbox.finish();
     }
 
     /// Stops the server: the listener is closed, the current client gets what the inbox has taken for it, at most

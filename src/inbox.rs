@@ -142,6 +142,32 @@ impl Inbox {
     }
 }
 
+/// Ending, and asking about it.
+impl Inbox {
+    /// Ends the session that this leads to, or the current one, once everything put in before is written.
+    ///
+    /// Does not wait for that to happen. A client that does not read delays it, until it is found to be stalled if
+    /// there is an [`idle_timeout`](crate::Options::idle_timeout).
+    pub fn finish(&self) {
+        match &self.to {
+            Some(record) => self.slot.finish(record),
+            None => {
+                if let Some(record) = self.slot.current() {
+                    self.slot.finish(&record);
+                }
+            }
+        }
+    }
+
+    /// Whether the session that this leads to is over or, if it leads to any, the server is stopped.
+    pub fn is_over(&self) -> bool {
+        match &self.to {
+            Some(record) => record.is_over(),
+            None => self.slot.is_stopping(),
+        }
+    }
+}
+
 /// Each write is one message, copied once, of at most [`buffer_size`](crate::Options::buffer_size) bytes.
 ///
 /// `flush` has nothing to do: what is in the inbox is already on its way. Errors are those of

@@ -5,7 +5,11 @@
 
 mod command {
     pub mod args;
+    pub mod bridge;
+    pub mod exec;
+    pub mod forward;
     pub mod log;
+    pub mod pipe;
 }
 
 use std::env;
@@ -14,6 +18,9 @@ use std::process::ExitCode;
 
 use command::args::{self, Args, Command, Request};
 use command::log::Log;
+use command::pipe::Pipe;
+use command::{exec, forward};
+use single_server::Session;
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
@@ -38,20 +45,37 @@ fn main() -> ExitCode {
     }
 }
 
+/// What is done with a client.
+type Serve = dyn FnMut(&mut Session) -> io::Result<()>;
+
 fn run(args: Args) -> io::Result<()> {
     let mut server = args.options.bind(&args.listen[..]).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => io::Error::new(e.kind(), format!("{e}; give another port with --listen")),
         _ => e,
     })?;
     let log = Log::start(&server, args.quiet)?;
+    // Only a broken standard output leaves nothing to go on for.
+    let fatal = matches!(args.command, Command::Pipe);
+    let mut serve: Box<Serve> = match args.command {
+        Command::Echo => Box::new(|session| {
+            let inbox = session.inbox();
+            session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
+            Ok(())
+        }),
+        Command::Pipe => {
+            let pipe = Pipe::start(server.inbox(), log.complaints.clone())?;
+            Box::new(move |session| pipe.serve(session))
+        }
+        Command::Exec(program, arguments) => {
+            Box::new(move |session| exec::serve(session, &program, &arguments))
+        }
+        Command::Forward(target) => Box::new(move |session| forward::serve(session, &target)),
+    };
     while let Some(mut session) = server.accept() {
-        match args.command {
-            Command::Echo => {
-                let inbox = session.inbox();
-                for chunk in session.chunks() {
-                    let _ = inbox.send(chunk);
-                }
-            }
+        match serve(&mut session) {
+            Err(e) if fatal => return Err(e),
+            Err(e) => log.complaints.say(e.to_string()),
+            Ok(()) => {}
         }
         if args.once {
             // Not only dropped: stopping would not wait longer than the linger time for a slow client.

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::chunk::Chunk;
 use crate::connection::Connection;
@@ -46,10 +47,16 @@ impl Reader {
         let broken = self.read_all(&connection)?;
         // Before the end is put in the outbox, which may have to wait: the descriptor need not.
         drop(connection);
-        if let Some(reason) = broken {
+        let lingering = self.slot.reading_ended(record);
+        if let Some(reason) = broken.or(Some(Reason::Reset).filter(|_| record.is_reset())) {
             self.slot.end(record, reason);
         }
-        self.put(Message::ProducerFinished(End::new(record.clone())))
+        self.put(Message::ProducerFinished(End::new(record.clone())))?;
+        if let Some(connection) = lingering {
+            self.drain(&connection);
+            self.slot.lingered(record);
+        }
+        Ok(())
     }
 
     /// Puts everything that the client sends in the outbox, up to its FIN, which leaves the session to the
@@ -61,7 +68,7 @@ impl Reader {
             let fresh = || vec![0; self.slot.buffer_size()];
             let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
             match (&connection.stream).read(&mut buffer) {
-                Ok(0) => return Ok(Some(Reason::Reset).filter(|_| record.reading_ended())),
+                Ok(0) => break,
                 Ok(count) => {
                     record.received.fetch_add(count as u64, Ordering::Relaxed);
                     self.put(Message::Data(Chunk::received(buffer, count, record.clone())))?;
@@ -84,6 +91,26 @@ impl Reader {
             }
         }
         Ok(None)
+    }
+
+    /// Takes what a client goes on sending although the application has closed, and drops it: while its socket is open
+    /// the kernel goes on sending what the client has yet to get, whereas a byte that comes for a closed one is
+    /// answered with a RST that takes the place of all that. Not for longer than the linger time, nor after the next
+    /// client has come, for which `Slot::begin` hangs up on this one.
+    fn drain(&self, connection: &Connection) {
+        let until = Instant::now() + self.slot.options.linger;
+        let mut scrap = vec![0; self.slot.buffer_size()];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || connection.stream.set_read_timeout(Some(left)).is_err() {
+                return;
+            }
+            match (&connection.stream).read(&mut scrap) {
+                Ok(0) => return,
+                Err(e) if e.kind() != io::ErrorKind::Interrupted => return,
+                _ => {}
+            }
+        }
     }
 
     fn put(&self, message: Message) -> Result<(), NobodyListens> {

@@ -27,9 +27,9 @@ pub(crate) struct Record {
     pub(crate) sent: AtomicU64,
     /// No more will be put in the inbox for this session: its own side was half-closed.
     pub(crate) half_closed: AtomicBool,
-    /// Reading has come to an end without an error, which means the client's FIN. Or a RST, if the writer was told
-    /// of that first: the kernel tells it once.
-    client_closed: AtomicBool,
+    /// The reader has come to the client's FIN. Or to a RST, if the writer was told of that first: the kernel tells it
+    /// once. Or to the end that the session was given.
+    read_all: AtomicBool,
     /// A write has failed: nothing more can go to the client.
     broken: AtomicBool,
     /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
@@ -52,7 +52,7 @@ impl Record {
             taken: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             half_closed: AtomicBool::new(false),
-            client_closed: AtomicBool::new(false),
+            read_all: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             moved: AtomicU64::new(0),
@@ -88,24 +88,31 @@ impl Record {
         !self.is_over() && !self.half_closed.load(Ordering::Relaxed)
     }
 
-    /// For the reader: nothing more comes. `true` if nothing more can go either, which is a reset.
-    pub(crate) fn reading_ended(&self) -> bool {
-        self.client_closed.store(true, Ordering::SeqCst);
-        self.broken.load(Ordering::SeqCst)
+    /// For the reader: nothing more comes.
+    pub(crate) fn set_read_all(&self) {
+        self.read_all.store(true, Ordering::SeqCst);
     }
 
-    /// For the writer: nothing more can go. `true` if nothing more comes either. As each of the two first says and
-    /// then looks, in the one order of `SeqCst`, at least one of them sees both.
-    pub(crate) fn writing_failed(&self) -> bool {
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.read_all.load(Ordering::SeqCst)
+    }
+
+    /// For the writer: nothing more can go.
+    pub(crate) fn set_broken(&self) {
         self.broken.store(true, Ordering::SeqCst);
-        self.client_closed.load(Ordering::SeqCst)
+    }
+
+    /// Nothing can go and nothing comes: the connection was reset. Reader and writer each ask this after they have
+    /// said their part, so that in the one order of `SeqCst` at least one of them sees both.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.broken.load(Ordering::SeqCst) && self.has_read_all()
     }
 
     /// Closes the books; for `Slot::end` alone, which holds the lock under which `taken` grows.
     ///
     /// An application that closes after the client has done so only agrees.
     pub(crate) fn close(&self, reason: Reason) -> Report {
-        let agreed = reason == Reason::Finished && self.client_closed.load(Ordering::Relaxed);
+        let agreed = reason == Reason::Finished && self.has_read_all();
         let reason = if agreed { Reason::ClientClosed } else { reason };
         let report = self.count(reason);
         *enter(&self.last_word) = Some(report);

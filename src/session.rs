@@ -122,9 +122,17 @@ impl<'a> Session<'a> {
     /// A client that does not read makes this wait, until it is found to be stalled if there is an
     /// [`idle_timeout`](crate::Options::idle_timeout).
     pub fn close(self) -> Report {
-        let record = self.client.record.clone();
-        drop(self);
-        record.slot.wait_until_over(&record);
+        self.inbox.finish();
+        self.wait_until_over()
+    }
+
+    /// Waits until somebody else ends the session (the client, the server, or an [`Inbox`] of it on another thread),
+    /// and returns the final account.
+    ///
+    /// The client's FIN alone is not the end: the application may still answer.
+    pub fn wait_until_over(&self) -> Report {
+        let record = &self.client.record;
+        record.slot.wait_until_over(record);
         record.report()
     }
 

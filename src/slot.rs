@@ -29,6 +29,8 @@ use crate::signal::{Reason, Signal, Subscribers};
 const MESSAGES: usize = 1024;
 /// Room beyond that for parcels without bytes, so that ending a session does not wait for a slow client.
 const RESERVE: usize = 64;
+/// How long a client may take to say something, be it goodbye, after the application has closed.
+const QUIET: Duration = Duration::from_millis(20);
 /// What the channel to the writer holds. The allowance lets in no more than `MESSAGES`, so putting waits for the
 /// allowance, where it can be told that the session or the server has ended, and never for the channel.
 pub(crate) const PARCELS: usize = MESSAGES + RESERVE;
@@ -51,6 +53,9 @@ pub(crate) struct Slot {
 
 struct State {
     live: Option<Arc<Connection>>,
+    /// A session that the application has closed while its client was still sending: over, but its connection is kept
+    /// until the client is done too, or the next one comes.
+    lingering: Option<Arc<Connection>>,
     /// Set by the first `shutdown`: until when the current client may still be written to.
     stop_by: Option<Instant>,
     /// What the inbox holds, including what the writer has in its hands.
@@ -83,6 +88,7 @@ impl Slot {
             busy: AtomicBool::new(false),
             state: Mutex::new(State {
                 live: None,
+                lingering: None,
                 stop_by: None,
                 bytes: 0,
                 messages: 0,
@@ -143,8 +149,12 @@ impl Slot {
         self.busy.store(true, Ordering::Release);
         self.signals.send(Signal::Connected(peer));
         state.live = Some(Arc::new(Connection { stream, record }));
+        let lingering = state.lingering.take();
         drop(state);
         self.changed.notify_all();
+        if let Some(connection) = lingering {
+            connection.hang_up();
+        }
     }
 
     /// Ends a session: the one place where that happens, whoever wants it and for whatever reason.
@@ -171,12 +181,55 @@ impl Slot {
             state.spare = state.listener.as_ref().and_then(|l| l.try_clone().ok());
         }
         self.busy.store(false, Ordering::Release);
+        let still_sending = reason == Reason::Finished && !record.has_read_all();
+        state.lingering = Some(connection.clone()).filter(|_| still_sending);
         // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
         self.signals.send(Signal::ProducerFinished(report));
         drop(state);
         self.changed.notify_all();
         self.room.notify_all();
-        connection.hang_up();
+        if still_sending {
+            connection.say_goodbye();
+        } else {
+            connection.hang_up();
+        }
+    }
+
+    /// For the writer, after the `end` of a session that the application has closed. Its reader comes back as soon as
+    /// the client sends something, or closes as most do. If it does not, soon, nor a new client begins, the client is
+    /// quiet, and nothing is lost when the reader is made to come back.
+    pub(crate) fn recall_reader(&self, record: &Record) {
+        let until = Instant::now() + QUIET;
+        let mut state = enter(&self.state);
+        while let Some(connection) = state.lingering.clone() {
+            let left = until.saturating_duration_since(Instant::now());
+            if record.has_read_all() {
+                return;
+            }
+            if left.is_zero() {
+                state.lingering = None;
+                drop(state);
+                return connection.hang_up();
+            }
+            state = wait_for(&self.changed, state, left);
+        }
+    }
+
+    /// For the reader: all is read that is for the application. The connection, if the session was ended and is to
+    /// linger.
+    pub(crate) fn reading_ended(&self, record: &Arc<Record>) -> Option<Arc<Connection>> {
+        let state = enter(&self.state);
+        record.set_read_all();
+        self.changed.notify_all();
+        state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record))
+    }
+
+    /// For the reader: that is over.
+    pub(crate) fn lingered(&self, record: &Arc<Record>) {
+        let mut state = enter(&self.state);
+        let other = |connection: &Arc<Connection>| !Arc::ptr_eq(&connection.record, record);
+        state.lingering = state.lingering.take().filter(other);
+        self.changed.notify_all();
     }
 
     pub(crate) fn listen_again(&self) -> io::Result<TcpListener> {
@@ -385,11 +438,13 @@ impl Slot {
     /// linger time is up, ends it here.
     pub(crate) fn linger(&self) {
         let mut state = enter(&self.state);
-        while let (Some(live), Some(by)) = (&state.live, state.stop_by) {
+        while let (Some(open), Some(by)) = (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by) {
             let left = by.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let record = live.record.clone();
-                return self.end_locked(state, &record, Reason::Stopped);
+                let open = open.clone();
+                // Of the two it is: if it is live, for a first time, and if it lingers, for good.
+                self.end_locked(state, &open.record, Reason::Stopped);
+                return open.hang_up();
             }
             state = wait_for(&self.changed, state, left);
         }

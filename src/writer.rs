@@ -49,7 +49,10 @@ impl Writer {
                         let _ = connection.stream.shutdown(Shutdown::Write);
                     }
                 }
-                Parcel::Finish(record) => self.slot.end(&record, Reason::Finished),
+                Parcel::Finish(record) => {
+                    self.slot.end(&record, Reason::Finished);
+                    self.slot.recall_reader(&record);
+                }
                 Parcel::Wake => {}
             }
         }
@@ -132,7 +135,8 @@ impl Writer {
                     }
                 }
                 Err(_) => {
-                    if record.writing_failed() {
+                    record.set_broken();
+                    if record.is_reset() {
                         self.slot.end(record, Reason::Reset);
                     }
                     return;

@@ -5,7 +5,7 @@ mod visitor;
 use std::io::{Read, Write};
 use std::net::Shutdown;
 
-use single_server::{Message, Options, SendError, SingleServer};
+use single_server::{Busy, Message, Options, SendError, SingleServer};
 use visitor::*;
 
 #[test]
@@ -132,6 +132,30 @@ fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
     inbox.send("clean").unwrap();
     server.control().finish();
     assert_same(&rest(&mut next), b"clean");
+}
+
+#[test]
+fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
+    let server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
+    for _ in 0..20 {
+        let first = connect(server.local_addr());
+        let inbox = loop {
+            if let Message::Connected(client) = next_message(&server) {
+                break client.inbox();
+            }
+        };
+        // As much as goes, and then until the inbox is full.
+        let sending = std::thread::spawn(move || while inbox.send(vec![b'1'; 30_000]).is_ok() {});
+        let mut second = connect(server.local_addr());
+        while !matches!(next_message(&server), Message::Connected(client) if client.peer() == second.local_addr().unwrap())
+        {
+        }
+        server.inbox().send("for the second").unwrap();
+        server.control().finish();
+        assert_same(&rest(&mut second), b"for the second");
+        in_time("send", move || sending.join().unwrap());
+        drop(first);
+    }
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn every_end_has_its_reason() {
     reset(client);
     assert!(finished(&echo).starts_with("connection reset, 6 bytes in, 6 bytes out, "));
     let mut client = connect(echo.addr);
-    flood(&mut client, &vec![0; 40 << 20]);
+    let _ = client.write_all(&vec![0; 40 << 20]); // until it is cut
     let line = finished(&echo);
     assert!(line.starts_with("stalled, ") && line.contains(" discarded, "), "{line}");
 }

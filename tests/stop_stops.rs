@@ -126,6 +126,8 @@ fn from_another_thread_through_control() {
         server
     });
     assert!(stopping.join().unwrap().is_empty());
+    let addr = server.local_addr();
+    becomes(true, || TcpListener::bind(addr).is_ok()); // although the server still exists
     stop(server);
 }
 

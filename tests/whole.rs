@@ -143,6 +143,36 @@ fn a_session_still_writes_after_the_clients_half_close() {
 }
 
 #[test]
+fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let answer = pattern(7, 8 << 20);
+    for _ in 0..5 {
+        let mut client = connect(server.local_addr());
+        let mut sending = client.try_clone().unwrap();
+        let sending = thread::spawn(move || while sending.write_all(&[b'x'; 10_000]).is_ok() {});
+        let mut session = server.accept().unwrap();
+        assert!(session.next_chunk().is_some());
+        let reading = thread::spawn(move || {
+            let mut all = vec![0; 1 << 20];
+            client.read_exact(&mut all).unwrap();
+            // Slowly, so that much of it waits in the server's kernel when the application has long closed.
+            let mut piece = [0; 50_000];
+            loop {
+                match client.read(&mut piece).unwrap() {
+                    0 => return all,
+                    count => all.extend_from_slice(&piece[..count]),
+                }
+                thread::yield_now();
+            }
+        });
+        session.write_all(&answer).unwrap();
+        assert_eq!(session.close().reason, Reason::Finished);
+        assert_same(&reading.join().unwrap(), &answer);
+        sending.join().unwrap();
+    }
+}
+
+#[test]
 fn a_client_that_is_still_sending_gets_all_of_the_answer() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     for round in 0..20 {

@@ -13,6 +13,9 @@ Usage: single-server [OPTIONS] COMMAND
 
 Commands:
   echo                       send every byte back
+  pipe                       the client speaks to standard input and output of this process
+  exec [--] CMD [ARG...]     each client speaks to a new process
+  forward HOST:PORT          each client speaks to that TCP server
 
 Options:
   -l, --listen [ADDR:]PORT   listen there; default 127.0.0.1:1601, port 0: any free one
@@ -24,6 +27,15 @@ Options:
   -q, --quiet                print nothing but errors
   -h, --help                 print this
   -V, --version              print the version
+
+Examples:
+  single-server echo
+  single-server -l 0.0.0.0:7000 -a 192.168.1.0/24 pipe </dev/ttyUSB0 >/dev/ttyUSB0
+  single-server --busy-message 'one at a time' exec -- bash -i
+  single-server --busy wait --idle-timeout 60 forward printer:9100
+
+It runs until a signal ends it, or the first client with --once. It has no handler for signals, so
+that SIGTERM and SIGINT end it at once. Exit codes: 1 if it failed, 2 for a mistake in the arguments.
 ";
 
 /// What was asked for.
@@ -43,6 +55,10 @@ pub struct Args {
 
 pub enum Command {
     Echo,
+    Pipe,
+    Exec(OsString, Vec<OsString>),
+    /// `HOST:PORT`, resolved for each client.
+    Forward(String),
 }
 
 /// The arguments that are left, and the value that was glued to the last option (`--listen=1601`, `-l1601`).
@@ -106,8 +122,22 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
                 return Err(format!("unknown option {option}; see single-server --help"));
             }
             "echo" if command.is_none() => command = Some(Command::Echo),
+            "pipe" if command.is_none() => command = Some(Command::Pipe),
+            "exec" if command.is_none() => {
+                // From here on everything is the process's own.
+                let mut rest = arguments.left.by_ref().skip_while({
+                    let mut first = true;
+                    move |argument| std::mem::replace(&mut first, false) && argument == "--"
+                });
+                let program = rest.next().ok_or("exec needs a command, such as exec -- cat -n")?;
+                command = Some(Command::Exec(program, rest.collect()));
+            }
+            "forward" if command.is_none() => {
+                let target = arguments.value("forward", "a HOST:PORT such as printer:9100")?;
+                command = Some(Command::Forward(host_and_port(&target)?));
+            }
             other if command.is_none() => {
-                return Err(format!("unknown command {other}; give echo"));
+                return Err(format!("unknown command {other}; give echo, pipe, exec or forward"));
             }
             other => return Err(format!("unexpected argument {other}; there is a command already")),
         }
@@ -127,7 +157,8 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
         }
     };
     Ok(Request::Run(Args {
-        command: command.ok_or("no command; give echo, or see single-server --help")?,
+        command: command
+            .ok_or("no command; give echo, pipe, exec or forward, or see single-server --help")?,
         listen: addresses(&listen).map_err(|what| format!("--listen {listen}: {what}"))?,
         options: options.busy(busy),
         once,
@@ -163,6 +194,18 @@ impl<I: Iterator<Item = OsString>> Arguments<I> {
         let value = self.glued.take().or_else(|| self.left.next());
         let value = value.ok_or_else(|| format!("{option} needs a value: {what}"))?;
         value.into_string().map_err(|raw| format!("{option} {raw:?}: not UTF-8; give {what}"))
+    }
+}
+
+fn host_and_port(target: &str) -> Result<String, String> {
+    let right = match target.rsplit_once(':') {
+        Some((host, port)) => !host.is_empty() && port.parse().map_or(false, |port: u16| port != 0),
+        None => false,
+    };
+    if right {
+        Ok(target.to_string())
+    } else {
+        Err(format!("forward {target}: not a HOST:PORT with a port from 1 to 65535, such as printer:9100"))
     }
 }
 

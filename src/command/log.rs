@@ -1,7 +1,7 @@
 //! The lines on standard error: one an event, and never a reason to wait.
 //!
-//! A thread of its own turns signals into lines. If nobody reads standard error it blocks there, its subscription
-//! fills up, and what does not fit is counted by the server and told later.
+//! Two threads write them, one what the server signals and one what the commands complain of. If nobody reads standard
+//! error they block there, and their channels fill up; what does not fit is dropped, and the server's part counted.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
@@ -14,8 +14,29 @@ use single_server::{Refusal, Signal, SingleServer};
 const STORM: Duration = Duration::from_secs(1);
 
 pub struct Log {
-    /// Disconnected when the last line is out.
+    pub complaints: Complaints,
+    /// Disconnected when the last line about the server is out.
     done: Receiver<()>,
+}
+
+/// Where a command says that something could not be done, although it goes on.
+#[derive(Clone)]
+pub struct Complaints(SyncSender<Complaint>);
+
+struct Complaint {
+    line: String,
+    /// Dropped when the line is out.
+    _told: SyncSender<()>,
+}
+
+impl Complaints {
+    /// Does not wait, at least not long, for the line to be out.
+    pub fn say(&self, line: String) {
+        let (_told, told) = sync_channel(0);
+        if self.0.try_send(Complaint { line, _told }).is_ok() {
+            let _ = told.recv_timeout(Duration::from_millis(100));
+        }
+    }
 }
 
 impl Log {
@@ -29,7 +50,13 @@ impl Log {
             }
             tell(&signals, quiet, running);
         })?;
-        Ok(Log { done })
+        let (complaints, lines) = sync_channel::<Complaint>(16);
+        thread::Builder::new().name("complaints".into()).spawn(move || {
+            for complaint in lines {
+                say(&complaint.line);
+            }
+        })?;
+        Ok(Log { complaints: Complaints(complaints), done })
     }
 
     /// After the server has stopped: waits for the last line, but not for somebody to read it.

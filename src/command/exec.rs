@@ -1,0 +1,89 @@
+//! `exec`: each client speaks to a process of its own.
+//!
+//! Three threads share a client: the main thread carries what it sends to the process, `output` carries what the
+//! process prints to the client, and `watch` waits for the end of either of them. `watch` alone owns the process, and
+//! returns when that has been reaped, so that there is never an orphan or a zombie.
+
+use std::ffi::OsString;
+use std::io;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{sync_channel, Receiver};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_server::{Inbox, Session};
+
+use super::bridge;
+
+/// How long a process may live on without its client, and its output without the process.
+const GRACE: Duration = Duration::from_secs(2);
+/// `std` cannot wait for a process and for something else, so `watch` looks at both again and again, at first very
+/// soon and then twenty times a second, which is next to no work.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+/// One client. An error is about the command; the client is then gone, and the next one may come.
+pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) -> io::Result<()> {
+    let cannot =
+        |what: &str, e: io::Error| io::Error::new(e.kind(), format!("cannot {what} {program:?}: {e}"));
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // Under the names that tcpserver gives them.
+    command.env("TCPREMOTEIP", session.peer().ip().to_string());
+    command.env("TCPREMOTEPORT", session.peer().port().to_string());
+    let mut child = command.spawn().map_err(|e| cannot("start", e))?;
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+
+    let (printing, printed) = sync_channel::<()>(0);
+    let inbox = session.inbox();
+    let output = thread::Builder::new().name("output".into()).spawn(move || {
+        let _printing = printing; // dropped at the end
+        if let Some(stdout) = stdout {
+            let _ = bridge::to_client(stdout, &inbox);
+        }
+    });
+    let inbox = session.inbox();
+    let watched = thread::Builder::new().name("watch".into()).spawn(move || {
+        let ended = watch(child, printed, &inbox);
+        inbox.finish();
+        ended
+    });
+    output.map_err(|e| cannot("start a thread for", e))?;
+    let watched = watched.map_err(|e| cannot("start a thread for", e))?;
+
+    if let Some(stdin) = stdin {
+        // An error means that the process does not read; it is its output that counts.
+        let _ = bridge::from_client(session, stdin);
+    }
+    watched.join().unwrap_or(Ok(())).map_err(|e| cannot("wait for", e))
+}
+
+/// Waits until the process has ended, by itself or, if the client has gone, in the end by force; and then until its
+/// output has been taken, unless a process that it has left behind holds that open.
+fn watch(mut child: Child, output: Receiver<()>, client: &Inbox) -> io::Result<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut gone = None;
+    let mut printed = false;
+    while child.try_wait()?.is_none() {
+        if client.is_over() {
+            let since = gone.get_or_insert_with(Instant::now);
+            if since.elapsed() >= GRACE {
+                child.kill()?;
+                child.wait()?;
+                break;
+            }
+        }
+        if printed {
+            thread::sleep(pause);
+        } else if output.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
+            // The output has ended; most likely so has the process.
+            printed = true;
+            pause = FIRST_PAUSE;
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    if !printed {
+        let _ = output.recv_timeout(GRACE);
+    }
+    Ok(())
+}
