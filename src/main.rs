@@ -72,7 +72,10 @@ fn run(args: Args) -> io::Result<()> {
         Command::Forward(target) => Box::new(move |session| forward::serve(session, &target)),
     };
     while let Some(mut session) = server.accept() {
-        match serve(&mut session) {
+        // Who has come and gone while the client before was seen off is not worth a process any more.
+        let missed = !fatal && session.inbox().is_over();
+        let served = if missed { Ok(()) } else { serve(&mut session) };
+        match served {
             Err(e) if fatal => return Err(e),
             Err(e) => log.complaints.say(e.to_string()),
             Ok(()) => {}

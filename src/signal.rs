@@ -91,7 +91,8 @@ pub struct Report {
     pub received: u64,
     /// Bytes that went to the client.
     pub sent: u64,
-    /// Bytes put in the inbox for the client that could no longer go to it.
+    /// Bytes put in the inbox for the client that could no longer go to it or, as long as the session lasts, have yet
+    /// to.
     pub discarded: u64,
     /// From the accept to the end.
     pub lasted: Duration,

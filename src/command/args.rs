@@ -35,7 +35,7 @@ Examples:
   single-server --busy wait --idle-timeout 60 forward printer:9100
 
 It runs until a signal ends it, or the first client with --once. It has no handler for signals, so
-that SIGTERM and SIGINT end it at once. Exit codes: 1 if it failed, 2 for a mistake in the arguments.
+that SIGTERM and SIGINT end it at once. Exit codes: 1 if it failed, 2 for a mistake in arguments.
 ";
 
 /// What was asked for.

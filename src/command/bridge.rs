@@ -24,14 +24,11 @@ pub fn to_client(mut from: impl Read, inbox: &Inbox) -> io::Result<()> {
     }
 }
 
-/// Carries everything from the client to `to`, and then drops that. After an error the rest is taken and dropped, so
-/// that the client's end is still seen; the error is returned then.
+/// Carries everything from the client to `to`, until there is no more, and then drops that.
 pub fn from_client(session: &mut Session, mut to: impl Write) -> io::Result<()> {
-    let mut carried = Ok(());
     for chunk in session.chunks() {
-        if carried.is_ok() {
-            carried = to.write_all(&chunk).and_then(|()| to.flush());
-        }
+        to.write_all(&chunk)?;
+        to.flush()?;
     }
-    carried
+    Ok(())
 }

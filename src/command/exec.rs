@@ -52,8 +52,10 @@ pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) 
     let watched = watched.map_err(|e| cannot("start a thread for", e))?;
 
     if let Some(stdin) = stdin {
-        // An error means that the process does not read; it is its output that counts.
-        let _ = bridge::from_client(session, stdin);
+        if bridge::from_client(session, stdin).is_err() {
+            // The process does not read any more, but may print; and the client's end is still to be seen.
+            session.chunks().for_each(drop);
+        }
     }
     watched.join().unwrap_or(Ok(())).map_err(|e| cannot("wait for", e))
 }

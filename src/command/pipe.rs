@@ -4,11 +4,15 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use single_server::{Inbox, Session};
 
 use super::bridge;
 use super::log::Complaints;
+
+/// How long standard input may say nothing to a client that has sent its last byte.
+const QUIET: Duration = Duration::from_millis(500);
 
 /// The direction from standard input, which belongs to no client and so has one thread for all of them.
 pub struct Pipe {
@@ -38,6 +42,27 @@ impl Pipe {
             session.half_close();
         }
         bridge::from_client(session, io::stdout().lock())
-            .map_err(|e| io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))
+            .map_err(|e| io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))?;
+        self.let_answer(session);
+        Ok(())
+    }
+
+    /// The client has sent its last byte, and may be waiting for an answer, as in `echo AT | ncat ...`; or it has gone.
+    /// TCP does not tell these apart. So what comes from standard input still goes to the client, until that ends or
+    /// says nothing for a while, or the client turns out to have gone.
+    fn let_answer(&self, session: &Session) {
+        let mut before = session.report();
+        let mut quiet_since = Instant::now();
+        while !self.ended.load(Ordering::SeqCst)
+            && !session.inbox().is_over()
+            && quiet_since.elapsed() < QUIET
+        {
+            thread::sleep(QUIET / 10);
+            let now = session.report();
+            if now.sent != before.sent || now.discarded > 0 {
+                quiet_since = Instant::now();
+                before = now;
+            }
+        }
     }
 }

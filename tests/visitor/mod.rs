@@ -91,8 +91,11 @@ pub fn ping(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"ping")?;
     let mut back = [0; 4];
     stream.read_exact(&mut back)?;
-    assert_eq!(&back, b"ping");
-    Ok(())
+    if &back == b"ping" {
+        Ok(())
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidData, String::from_utf8_lossy(&back)))
+    }
 }
 
 /// Connects again and again until it is served.
