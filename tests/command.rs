@@ -23,6 +23,11 @@ fn it_says_what_it_is() {
     let help = command().arg("--help").assert().success().stderr("").get_output().stdout.clone();
     assert_eq!(command().arg("-h").assert().success().get_output().stdout, help);
     let help = String::from_utf8(help).unwrap();
+    for command in ["echo", "pipe", "exec", "forward"] {
+        let example =
+            |line: &str| line.starts_with("  single-server ") && line.contains(&format!(" {command}"));
+        assert!(help.lines().any(example), "no example of {command}");
+    }
     assert!(help.lines().count() <= 40, "more than one screen");
     assert!(help.lines().all(|line| line.len() <= 100), "wider than a screen");
 }
@@ -52,6 +57,13 @@ fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
         (&["--idle-timeout", "soon", "echo"], &["soon", "seconds"]),
         (&["--idle-timeout", "0", "echo"], &["0", "0.01"]),
         (&["--idle-timeout", "NaN", "echo"], &["NaN", "seconds"]),
+        (&["exec"], &["exec", "exec -- cat"]),
+        (&["exec", "--"], &["exec", "exec -- cat"]),
+        (&["forward"], &["forward", "printer:9100"]),
+        (&["forward", "printer"], &["forward printer", "HOST:PORT"]),
+        (&["forward", "printer:0"], &["printer:0", "1 to 65535"]),
+        (&["forward", ":9100"], &[":9100", "HOST:PORT"]),
+        (&["pipe", "/dev/ttyUSB0"], &["/dev/ttyUSB0", "command already"]),
     ];
     for (arguments, named) in mistakes {
         let output = command().args(*arguments).assert().code(2).stdout("").get_output().clone();
