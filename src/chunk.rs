@@ -44,6 +44,11 @@ impl Chunk {
         self.from.as_ref()
     }
 
+    /// The memory it holds on to, which is what the inbox counts: a byte can keep a whole buffer.
+    pub(crate) fn weight(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     /// Forgets the first `count` bytes, which have been dealt with.
     pub(crate) fn advance(&mut self, count: usize) {
         self.start += count;

@@ -24,7 +24,9 @@ impl Connection {
     /// descriptor goes with the last of the three who holds it.
     pub(crate) fn hang_up(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        take_what_is_there(&self.stream);
+        if !self.record.has_read_all() {
+            take_what_is_there(&self.stream);
+        }
     }
 }
 

@@ -37,8 +37,8 @@ pub(crate) enum Parcel {
 /// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it
 ///   is put in.
 ///
-/// The inbox holds 1,024 messages and [`buffer_size`](crate::Options::buffer_size) times
-/// [`depth`](crate::Options::depth) bytes, or one message that is larger than that.
+/// The inbox holds 1,024 messages that together keep [`buffer_size`](crate::Options::buffer_size) times
+/// [`depth`](crate::Options::depth) bytes of memory occupied, or one message that is larger than that.
 #[derive(Clone)]
 pub struct Inbox {
     pub(crate) slot: Arc<Slot>,

@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 mod acceptor;
+mod bell;
 mod chunk;
 mod connection;
 mod control;

@@ -63,7 +63,7 @@ impl Options {
         Options {
             buffer_size: 256 * 1024,
             depth: 4,
-            yield_time: Duration::from_micros(if one_core { 0 } else { 20 }),
+            yield_time: Duration::from_micros(if one_core { 0 } else { 50 }),
             linger: Duration::from_secs(1),
             busy: Busy::Drop,
             idle_timeout: None,
@@ -87,7 +87,7 @@ impl Options {
     }
 
     /// How long a thread that has just received something looks for more, yielding the processor each time, before
-    /// it blocks; default 20 µs, or nothing on a machine with one core.
+    /// it blocks; default 50 µs, or nothing on a machine with one core.
     ///
     /// This is what makes round trips short: waking a thread takes longer than that. It costs nothing while nothing
     /// happens.
@@ -209,7 +209,7 @@ impl Options {
         Err(io::Error::new(io::ErrorKind::InvalidInput, senseless))
     }
 
-    pub(crate) fn inbox_bytes(&self) -> usize {
+    pub(crate) fn inbox_weight(&self) -> usize {
         self.buffer_size.saturating_mul(self.depth)
     }
 

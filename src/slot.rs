@@ -15,9 +15,10 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::bell::Bell;
 use crate::chunk::Chunk;
 use crate::connection::Connection;
 use crate::inbox::{Parcel, SendError};
@@ -39,10 +40,12 @@ pub(crate) struct Slot {
     /// A client is being served. Only the acceptor sets it, only `end` clears it.
     busy: AtomicBool,
     state: Mutex<State>,
-    /// A session began or ended, or the server is to stop: for reader, writer, acceptor and `stop`.
-    changed: Condvar,
+    /// A session began, or the server is to stop: for the reader, and for the writer with bytes for whoever comes.
+    begun: Bell,
+    /// A session ended or got nearer to it, or the server is to stop: for the acceptor and for `stop`.
+    ended: Bell,
     /// There is room in the inbox, or no longer a reason to wait for it: for those who put.
-    room: Condvar,
+    room: Bell,
     inbox: SyncSender<Parcel>,
     /// Takes used buffers back to the reader.
     recycled: SyncSender<Vec<u8>>,
@@ -59,10 +62,8 @@ struct State {
     /// Set by the first `shutdown`: until when the current client may still be written to.
     stop_by: Option<Instant>,
     /// What the inbox holds, including what the writer has in its hands.
-    bytes: usize,
+    weight: usize,
     messages: usize,
-    /// How many are waiting for `room`; without any, the writer saves itself the system call.
-    waiting: usize,
     /// Under `Busy::Refuse`: the new listener, made by `end`, until the acceptor fetches it.
     listener: Option<TcpListener>,
     /// A descriptor to give up when there is none left to connect with, so that `accept` can be woken.
@@ -90,15 +91,15 @@ impl Slot {
                 live: None,
                 lingering: None,
                 stop_by: None,
-                bytes: 0,
+                weight: 0,
                 messages: 0,
-                waiting: 0,
                 listener: None,
                 spare: listener.try_clone().ok(),
                 accepted_last: false,
             }),
-            changed: Condvar::new(),
-            room: Condvar::new(),
+            begun: Bell::default(),
+            ended: Bell::default(),
+            room: Bell::default(),
             inbox,
             recycled,
             signals: Subscribers::default(),
@@ -151,7 +152,10 @@ impl Slot {
         state.live = Some(Arc::new(Connection { stream, record }));
         let lingering = state.lingering.take();
         drop(state);
-        self.changed.notify_all();
+        // The writer and the reader wake up side by side: the first answer often comes before the writer could have
+        // been woken for it.
+        let _ = self.inbox.try_send(Parcel::Wake);
+        self.begun.ring();
         if let Some(connection) = lingering {
             connection.hang_up();
         }
@@ -185,9 +189,13 @@ impl Slot {
         state.lingering = Some(connection.clone()).filter(|_| still_sending);
         // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
         self.signals.send(Signal::ProducerFinished(report));
+        let last = state.stop_by.is_some();
         drop(state);
-        self.changed.notify_all();
-        self.room.notify_all();
+        self.ended.ring();
+        if last {
+            self.begun.ring(); // the reader need not wait for another one
+        }
+        self.room.ring();
         if still_sending {
             connection.say_goodbye();
         } else {
@@ -211,7 +219,7 @@ impl Slot {
                 drop(state);
                 return connection.hang_up();
             }
-            state = wait_for(&self.changed, state, left);
+            state = self.ended.wait_for(state, left);
         }
     }
 
@@ -220,7 +228,7 @@ impl Slot {
     pub(crate) fn reading_ended(&self, record: &Arc<Record>) -> Option<Arc<Connection>> {
         let state = enter(&self.state);
         record.set_read_all();
-        self.changed.notify_all();
+        self.ended.ring();
         state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record))
     }
 
@@ -229,7 +237,7 @@ impl Slot {
         let mut state = enter(&self.state);
         let other = |connection: &Arc<Connection>| !Arc::ptr_eq(&connection.record, record);
         state.lingering = state.lingering.take().filter(other);
-        self.changed.notify_all();
+        self.ended.ring();
     }
 
     pub(crate) fn listen_again(&self) -> io::Result<TcpListener> {
@@ -252,13 +260,13 @@ impl Slot {
             };
             state = match (waiting_for_end, self.options.idle_timeout) {
                 (Some(last), Some(idle)) => match last.idle_after(idle) {
-                    Some(wait) => wait_for(&self.changed, state, wait),
+                    Some(wait) => self.begun.wait_for(state, wait),
                     None => {
                         self.end_locked(state, last, Reason::Idle);
                         enter(&self.state)
                     }
                 },
-                _ => wait(&self.changed, state),
+                _ => self.begun.wait(state),
             };
         }
     }
@@ -267,7 +275,7 @@ impl Slot {
     pub(crate) fn wait_until_over(&self, record: &Record) {
         let mut state = enter(&self.state);
         while !record.is_over() {
-            state = wait(&self.changed, state);
+            state = self.ended.wait(state);
         }
     }
 
@@ -281,7 +289,7 @@ impl Slot {
                 (_, Some(_)) => return None,
                 (Some(live), None) => return Some(live.clone()),
                 (None, None) if state.stop_by.is_some() => return None,
-                (None, None) => state = wait(&self.changed, state),
+                (None, None) => state = self.begun.wait(state),
             }
         }
     }
@@ -299,10 +307,10 @@ impl Slot {
         wait_for_room: bool,
     ) -> Result<(), SendError> {
         let answers = chunk.origin().filter(|record| std::ptr::eq(&*record.slot, self)).or(to).cloned();
-        let length = chunk.len();
-        if length == 0 {
+        if chunk.is_empty() {
             return Ok(());
         }
+        let weight = chunk.weight();
         let mut state = enter(&self.state);
         // Noted once: who waits for room with bytes for this client does not want them to go to the next one.
         let to = answers.or_else(|| state.live.as_ref().map(|live| live.record.clone()));
@@ -313,21 +321,19 @@ impl Slot {
             if to.as_ref().map_or(false, |to| !to.takes()) {
                 return Err(SendError::Over(chunk));
             }
-            let fits = state.bytes == 0 || state.bytes + length <= self.options.inbox_bytes();
+            let fits = state.weight == 0 || state.weight + weight <= self.options.inbox_weight();
             if fits && state.messages < MESSAGES {
                 break;
             }
             if !wait_for_room {
                 return Err(SendError::Full(chunk));
             }
-            state.waiting += 1;
-            state = wait(&self.room, state);
-            state.waiting -= 1;
+            state = self.room.wait(state);
         }
-        state.bytes += length;
+        state.weight += weight;
         state.messages += 1;
         if let Some(to) = &to {
-            to.taken.fetch_add(length as u64, Ordering::Relaxed);
+            to.taken.fetch_add(chunk.len() as u64, Ordering::Relaxed);
         }
         drop(state);
         self.inbox.send(Parcel::Bytes(to, chunk)).map_err(|refused| match refused.0 {
@@ -337,15 +343,12 @@ impl Slot {
     }
 
     /// The writer has dealt with so much of what the inbox held.
-    pub(crate) fn give_back(&self, bytes: usize, messages: usize) {
+    pub(crate) fn give_back(&self, weight: usize, messages: usize) {
         let mut state = enter(&self.state);
-        state.bytes -= bytes;
+        state.weight -= weight;
         state.messages -= messages;
-        let somebody_waits = state.waiting > 0;
         drop(state);
-        if somebody_waits {
-            self.room.notify_all();
-        }
+        self.room.ring();
     }
 
     /// The server is to stop and the inbox is empty, down to messages that are only just being put in.
@@ -377,7 +380,7 @@ impl Slot {
     pub(crate) fn wait_until_free(&self) -> bool {
         let mut state = enter(&self.state);
         while state.live.is_some() && state.stop_by.is_none() {
-            state = wait(&self.changed, state);
+            state = self.ended.wait(state);
         }
         state.stop_by.is_none()
     }
@@ -401,7 +404,7 @@ impl Slot {
             if state.stop_by.is_some() || left.is_zero() {
                 return state.stop_by.is_none();
             }
-            state = wait_for(&self.changed, state, left);
+            state = self.ended.wait_for(state, left);
         }
     }
 
@@ -415,8 +418,9 @@ impl Slot {
         state.spare = None;
         state.listener = None;
         drop(state);
-        self.changed.notify_all();
-        self.room.notify_all();
+        self.begun.ring();
+        self.ended.ring();
+        self.room.ring();
         let _ = self.inbox.try_send(Parcel::Wake);
         self.wake_acceptor();
     }
@@ -446,14 +450,14 @@ impl Slot {
                 self.end_locked(state, &open.record, Reason::Stopped);
                 return open.hang_up();
             }
-            state = wait_for(&self.changed, state, left);
+            state = self.ended.wait_for(state, left);
         }
     }
 
     /// The acceptor's last act.
     pub(crate) fn accepted_last(&self) {
         enter(&self.state).accepted_last = true;
-        self.changed.notify_all();
+        self.ended.ring();
     }
 
     /// Waits for that, and knocks again as long as it does not come, which takes a process without a free
@@ -465,20 +469,11 @@ impl Slot {
             if Instant::now() > give_up {
                 return false;
             }
-            let waited = wait_for(&self.changed, state, Duration::from_millis(20));
+            let waited = self.ended.wait_for(state, Duration::from_millis(20));
             drop(waited);
             self.wake_acceptor();
             state = enter(&self.state);
         }
         true
     }
-}
-
-fn wait<'a>(condition: &Condvar, state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
-    condition.wait(state).unwrap_or_else(PoisonError::into_inner)
-}
-
-fn wait_for<'a>(condition: &Condvar, state: MutexGuard<'a, State>, time: Duration) -> MutexGuard<'a, State> {
-    let waited = condition.wait_timeout(state, time);
-    waited.unwrap_or_else(PoisonError::into_inner).0
 }

@@ -74,14 +74,10 @@ impl Writer {
 
     /// Writes a message and all that is queued behind it for the same session.
     fn deliver(&mut self, to: Option<Arc<Record>>, first: Chunk) {
-        let mut bytes = first.len();
         self.gathered.push(first);
         while self.gathered.len() < GATHER {
             match self.inbox.try_recv() {
-                Ok(Parcel::Bytes(too, chunk)) if same(&too, &to) => {
-                    bytes += chunk.len();
-                    self.gathered.push(chunk);
-                }
+                Ok(Parcel::Bytes(too, chunk)) if same(&too, &to) => self.gathered.push(chunk),
                 Ok(other) => {
                     self.next = Some(other);
                     break;
@@ -90,16 +86,19 @@ impl Writer {
             }
         }
         if let Some(connection) = self.slot.connection(to.as_ref()) {
+            let record = &connection.record;
             if to.is_none() {
-                let taken = &connection.record.taken;
-                taken.fetch_add(bytes as u64, Ordering::Relaxed);
+                let bytes: usize = self.gathered.iter().map(|chunk| chunk.len()).sum();
+                record.taken.fetch_add(bytes as u64, Ordering::Relaxed);
             }
-            connection.record.writing.store(true, Ordering::Relaxed);
+            record.writing.store(true, Ordering::Relaxed);
             self.write(&connection);
-            connection.record.writing.store(false, Ordering::Relaxed);
+            record.writing.store(false, Ordering::Relaxed);
         }
-        self.slot.give_back(bytes, self.gathered.len());
+        let (weight, messages) = (self.gathered.iter().map(Chunk::weight).sum(), self.gathered.len());
+        // First the buffers are the reader's again, then there is room for more of them.
         self.gathered.clear();
+        self.slot.give_back(weight, messages);
     }
 
     /// Writes what was gathered. After an error there is still to be read what the client sent before, so that it is

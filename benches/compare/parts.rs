@@ -131,7 +131,7 @@ fn sessions(effort: Effort) {
     heading(&format!("sessions: {count} clients in turn, each waiting for the end; sessions/s"));
     let contenders = [
         ("plain loop", Contender::own(&["loop", "262144"])),
-        ("single-server echo", Contender::ours(&["echo"])),
+        ("single-server echo", Contender::own(&["options", "262144", "4"])),
     ];
     let measure = |contender: &Contender| {
         let began = Instant::now();
