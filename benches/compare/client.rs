@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -103,10 +104,38 @@ pub fn read_numbered(addr: SocketAddr, count: u64) -> Duration {
     began.elapsed()
 }
 
+/// Knocks from so many threads until told to stop, while `measure` runs; its result, and how many knocks there were.
+pub fn during_knocks<T>(addr: SocketAddr, threads: usize, measure: impl FnOnce() -> T) -> (T, usize) {
+    /// Also when measuring fails.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    let knocks = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    knock(addr);
+                    knocks.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let _over = Over(&over);
+        let result = measure();
+        (result, knocks.load(Ordering::Relaxed))
+    })
+}
+
 /// Connects and waits for the end, whatever it is; how long it took.
 pub fn knock(addr: SocketAddr) -> Duration {
     let began = Instant::now();
     if let Ok(mut stream) = TcpStream::connect(addr) {
+        // A tool that leaves a second client hanging does not leave the bench so.
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
         let _ = stream.read(&mut [0; 64]);
     }
     began.elapsed()

@@ -50,6 +50,52 @@ impl Contender {
         Contender { child, addr }
     }
 
+    /// One of the tools that people use, serving `/bin/cat` or an echo of its own to one client at a time; `None` if it
+    /// is not installed.
+    pub fn tool(name: &str) -> Option<Contender> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let config = env::temp_dir().join(format!("compare-{}-{name}", std::process::id()));
+        let path = config.display().to_string();
+        let (text, line) = match name {
+            "socat" => (
+                String::new(),
+                format!("-b 65536 TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,max-children=1,nodelay EXEC:cat"),
+            ),
+            "tcpserver" => (String::new(), format!("-c 1 -H -R -l0 127.0.0.1 {port} /bin/cat")),
+            "ncat" => (String::new(), format!("-l -k -m 1 127.0.0.1 {port} -e /bin/cat")),
+            "ser2net" => (
+                format!("connection: &echo\n  accepter: tcp,127.0.0.1,{port}\n  connector: echo\n"),
+                format!("-n -c {path}"),
+            ),
+            "xinetd" => (
+                format!(
+                    "service cat\n{{\n type = UNLISTED\n port = {port}\n bind = 127.0.0.1\n socket_type = stream\n \
+                     protocol = tcp\n wait = no\n user = root\n server = /bin/cat\n instances = 1\n \
+                     cps = 1000000 1\n flags = NODELAY\n}}\n"
+                ),
+                format!("-dontfork -f {path} -pidfile {path}.pid"),
+            ),
+            other => panic!("no such tool: {other}"),
+        };
+        fs::write(&config, text).expect("a file in the folder for such");
+        let mut command = Command::new(name);
+        command.args(line.split(' ')).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn().ok()?;
+        let addr = SocketAddr::from(([127, 0, 0, 1], port));
+        let mut contender = Contender { child, addr };
+        let give_up = Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(addr).is_err() {
+            if Instant::now() > give_up || !matches!(contender.child.try_wait(), Ok(None)) {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        // That was a client, who has to be forgotten first.
+        thread::sleep(Duration::from_millis(300));
+        let _ = fs::remove_file(config);
+        Some(contender)
+    }
+
     /// Resident memory in KiB, now and at its highest.
     pub fn memory(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.child.id());
@@ -187,6 +233,9 @@ fn options_echo(size: usize, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
+/// Who has not answered for so long is stuck.
+const STUCK: Duration = Duration::from_secs(10);
+
 /// Connects, waiting out a slot that is not free yet.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     let give_up = Instant::now() + Duration::from_secs(10);
@@ -194,6 +243,9 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
         match TcpStream::connect(addr) {
             Ok(stream) => {
                 stream.set_nodelay(true).expect("an open socket");
+                // Some tools get stuck for good.
+                stream.set_read_timeout(Some(STUCK)).expect("an open socket");
+                stream.set_write_timeout(Some(STUCK)).expect("an open socket");
                 return stream;
             }
             Err(e) if Instant::now() > give_up => panic!("cannot connect to {addr}: {e}"),

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{knock, read_numbered, round_trips, session, stream_through};
+use crate::client::{during_knocks, knock, read_numbered, round_trips, session, stream_through};
 use crate::contender::{connect, Contender};
 use crate::table::{alternate, heading, median, quantile, ratio, row};
 use crate::Effort;
@@ -16,7 +16,11 @@ pub const ALL: &[Part] = &[
     ("inbox", inbox),
     ("refusal", refusal),
     ("sessions", sessions),
+    ("storm", storm),
     ("memory", memory),
+    ("growth", growth),
+    ("tools", tools),
+    ("build", build),
 ];
 
 fn mib_per_second(total: usize, time: Duration) -> f64 {
@@ -30,7 +34,7 @@ fn throughput(effort: Effort) {
         ("plain loop, 64 KiB buffer", Contender::own(&["loop", "65536"])),
         ("plain loop, 256 KiB buffer", Contender::own(&["loop", "262144"])),
         ("single-server echo", Contender::ours(&["echo"])),
-        ("Session, Read and Write", Contender::own(&["session"])),
+        ("library, Session, Read and Write", Contender::own(&["session"])),
     ];
     let measure = |contender: &Contender| {
         let time = stream_through(contender.addr, total, 65536).expect("every byte comes back");
@@ -130,8 +134,9 @@ fn sessions(effort: Effort) {
     let count = 4000 / effort.less;
     heading(&format!("sessions: {count} clients in turn, each waiting for the end; sessions/s"));
     let contenders = [
-        ("plain loop", Contender::own(&["loop", "262144"])),
-        ("single-server echo", Contender::own(&["options", "262144", "4"])),
+        ("plain loop", Contender::own(&["loop", "262144"]), ""),
+        ("library, echo", Contender::own(&["options", "262144", "4"]), ">= 0.8"),
+        ("single-server echo, with its log", Contender::ours(&["echo"]), ""),
     ];
     let measure = |contender: &Contender| {
         let began = Instant::now();
@@ -139,16 +144,42 @@ fn sessions(effort: Effort) {
         assert_eq!(refused, 0, "clients that found the slot not yet free");
         count as f64 / began.elapsed().as_secs_f64()
     };
-    let results =
-        alternate(effort.rounds, &mut [&mut || measure(&contenders[0].1), &mut || measure(&contenders[1].1)]);
-    for (i, (name, _)) in contenders.iter().enumerate() {
-        let target = if i == 1 { ">= 0.8" } else { "" };
-        row(
-            name,
-            &format!("{:.0}", median(results[i].clone())),
-            Some(ratio(&results[i], &results[0])),
-            target,
-        );
+    let mut each: Vec<_> = contenders.iter().map(|(_, contender, _)| move || measure(contender)).collect();
+    let mut each: Vec<&mut dyn FnMut() -> f64> = each.iter_mut().map(|f| f as _).collect();
+    let results = alternate(effort.rounds, &mut each);
+    for ((name, _, target), result) in contenders.iter().zip(&results) {
+        row(name, &format!("{:.0}", median(result.clone())), Some(ratio(result, &results[0])), target);
+    }
+}
+
+fn storm(effort: Effort) {
+    heading("storm: the served client's round trip while one thread knocks; p50 in µs");
+    let mut contenders = vec![
+        ("library, Busy::Drop", Contender::own(&["options", "262144", "4"]), "<= 1.5"),
+        ("single-server --busy drop", Contender::ours(&["echo"]), "<= 1.5"),
+        ("single-server --busy refuse", Contender::ours(&["--busy", "refuse", "echo"]), ""),
+    ];
+    match Contender::tool("xinetd") {
+        Some(xinetd) => contenders.insert(0, ("xinetd, instances = 1, /bin/cat", xinetd, "")),
+        None => println!("  xinetd is not installed: no baseline"),
+    }
+    let mut clients: Vec<_> = contenders.iter().map(|(_, contender, _)| connect(contender.addr)).collect();
+    let mut p50 = vec![Vec::new(); contenders.len()];
+    let mut rates = vec![Vec::new(); contenders.len()];
+    for _ in 0..effort.rounds {
+        for (i, (_, contender, _)) in contenders.iter().enumerate() {
+            round_trips(&mut clients[i], 10);
+            let began = Instant::now();
+            let measure = || round_trips(&mut clients[i], 20_000 / effort.less);
+            let (times, knocks) = during_knocks(contender.addr, 1, measure);
+            p50[i].push(quantile(&times, 0.5));
+            rates[i].push(knocks as f64 / began.elapsed().as_secs_f64());
+        }
+    }
+    for (i, (name, _, target)) in contenders.iter().enumerate() {
+        let value = format!("{:.1}", median(p50[i].clone()));
+        let beside = format!("{target} ({:.0} knocks/s)", median(rates[i].clone()));
+        row(name, &value, Some(ratio(&p50[i], &p50[0])), &beside);
     }
 }
 
@@ -174,4 +205,133 @@ fn memory(effort: Effort) {
     drop(connected);
     row("processor time in 2 s, idle", &format!("{} ms", idle * 10), None, "0 ms");
     row("processor time in 2 s, connected", &format!("{} ms", idle_connected * 10), None, "0 ms");
+}
+
+fn growth(effort: Effort) {
+    let total = (64 << 20) / effort.less;
+    heading("growth: the echo's throughput by the size of the client's writes; MiB/s, and ratio to 64 KiB");
+    let echo = Contender::ours(&["echo"]);
+    let size = |bytes: usize| match bytes {
+        1..=1023 => format!("{bytes} B"),
+        1024..=1_048_575 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    };
+    let measure = |contender: &Contender, piece: usize| {
+        let total = total.min(piece * 200_000 / effort.less);
+        let each =
+            (0..3).map(|_| stream_through(contender.addr, total, piece).expect("every byte comes back"));
+        median(each.map(|time| mib_per_second(total, time)).collect())
+    };
+    let usual = measure(&echo, 64 << 10);
+    for piece in [1, 16, 256, 4 << 10, 64 << 10, 1 << 20] {
+        let speed = measure(&echo, piece);
+        row(&format!("writes of {}", size(piece)), &format!("{speed:.1}"), Some(speed / usual), "");
+    }
+    heading(
+        "growth: by buffer size and depth, in 64 KiB writes; MiB/s, ratio to the defaults, and resident KiB",
+    );
+    for (buffer, depth) in [
+        (4 << 10, 1),
+        (4 << 10, 4),
+        (64 << 10, 1),
+        (64 << 10, 4),
+        (256 << 10, 1),
+        (256 << 10, 4),
+        (1 << 20, 4),
+    ] {
+        let contender = Contender::own(&["options", &buffer.to_string(), &depth.to_string()]);
+        let speed = measure(&contender, 64 << 10);
+        let name = format!("buffers of {}, depth {depth}", size(buffer));
+        row(&name, &format!("{speed:.0}"), Some(speed / usual), &contender.memory().1.to_string());
+    }
+    heading("growth: the served client's round trip p50 by knocking threads; µs, and ratio to none");
+    let mut client = connect(echo.addr);
+    let mut alone = None;
+    for threads in [0, 1, 4, 16, 64] {
+        round_trips(&mut client, 10);
+        let measure = || quantile(&round_trips(&mut client, 10_000 / effort.less), 0.5);
+        let (p50, knocks) = during_knocks(echo.addr, threads, measure);
+        let alone = *alone.get_or_insert(p50);
+        row(
+            &format!("{threads} threads"),
+            &format!("{p50:.1}"),
+            Some(p50 / alone),
+            &format!("{knocks} knocks"),
+        );
+    }
+}
+
+fn tools(effort: Effort) {
+    let total = (64 << 20) / effort.less;
+    heading(&format!(
+        "tools: {} MiB, round trip p50, 300 clients in turn, and what a second client sees",
+        total >> 20
+    ));
+    let mut contenders = vec![
+        ("plain loop", Some(Contender::own(&["loop", "262144"]))),
+        ("single-server echo", Some(Contender::ours(&["echo"]))),
+        ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
+    ];
+    contenders.extend(
+        ["xinetd", "socat", "tcpserver", "ncat", "ser2net"].map(|name| (name, Contender::tool(name))),
+    );
+    println!("  {:<26} {:>10} {:>12} {:>16}  second client", "", "MiB/s", "round trip", "found it free");
+    for (name, contender) in &contenders {
+        let contender = match contender {
+            Some(contender) => contender,
+            None => {
+                println!("  {name:<26} not installed, or it does not start");
+                continue;
+            }
+        };
+        let speed = match stream_through(contender.addr, total, 65536) {
+            Ok(time) => format!("{:.0}", mib_per_second(total, time)),
+            Err(e) => format!("{e}"),
+        };
+        thread::sleep(Duration::from_millis(700)); // some take their time to see that a client has gone
+        let mut client = connect(contender.addr);
+        let mut echoes = || -> std::io::Result<()> {
+            use std::io::{Read, Write};
+            client.write_all(b"ping")?;
+            client.read_exact(&mut [0; 4])
+        };
+        let (trip, second) = match echoes() {
+            Ok(()) => {
+                let trip = format!("{:.1} µs", quantile(&round_trips(&mut client, 5000 / effort.less), 0.5));
+                let time = knock(contender.addr);
+                let told = time < Duration::from_millis(190);
+                (trip, if told { format!("told in {} µs", time.as_micros()) } else { "hangs".to_string() })
+            }
+            Err(_) => ("stuck".to_string(), "stuck".to_string()),
+        };
+        drop(client);
+        thread::sleep(Duration::from_millis(700));
+        let served = if trip == "stuck" { 0 } else { (0..300).filter(|_| session(contender.addr)).count() };
+        println!("  {name:<26} {speed:>10} {trip:>12} {:>16}  {second}", format!("{served} of 300"));
+    }
+}
+
+fn build(_: Effort) {
+    heading("build: size of the command, and seconds to build it from nothing");
+    let size = std::fs::metadata(env!("CARGO_BIN_EXE_single-server")).expect("the command is there").len();
+    row("command, stripped", &format!("{} KiB", size >> 10), None, "< 450 KiB");
+    let folder = std::env::temp_dir().join(format!("compare-{}-build", std::process::id()));
+    let time = |name: &str, target: &str, program: &str, arguments: &[&str]| {
+        let began = Instant::now();
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).stderr(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+        match command.status() {
+            Ok(status) if status.success() => {
+                row(name, &format!("{:.1} s", began.elapsed().as_secs_f64()), None, target);
+            }
+            _ => row(name, "failed", None, target),
+        }
+    };
+    let folder = folder.display().to_string();
+    time("cargo build --release", "< 10 s", "cargo", &["build", "--release", "--target-dir", &folder]);
+    let library = format!("{folder}/libsingle_server.rlib");
+    let arguments =
+        ["--edition", "2021", "-O", "--crate-type", "rlib", "--crate-name", "single_server", "src/lib.rs"];
+    time("rustc -O of the library", "< 3 s", "rustc", &[&arguments[..], &["-o", &library]].concat());
+    let _ = std::fs::remove_dir_all(folder);
 }

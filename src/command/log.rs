@@ -4,7 +4,7 @@
 //! error they block there, and their channels fill up; what does not fit is dropped, and the server's part counted.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,8 @@ use single_server::{Refusal, Signal, SingleServer};
 
 /// Refusals within this time of one that was told are told together.
 const STORM: Duration = Duration::from_secs(1);
+/// How long signals are left to gather then; a subscription holds as many as come in this time on a fast machine.
+const BATCH: Duration = Duration::from_millis(20);
 
 pub struct Log {
     pub complaints: Complaints,
@@ -90,10 +92,19 @@ struct Storm {
 }
 
 impl Storm {
+    /// In a storm signals are taken in batches: to be woken for each of them takes more time than to refuse it does.
     fn next(&self, signals: &Receiver<Signal>) -> Result<Signal, RecvTimeoutError> {
-        match self.until {
-            Some(until) => signals.recv_timeout(until.saturating_duration_since(Instant::now())),
-            None => signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        let until = match self.until {
+            Some(until) => until,
+            None => return signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        loop {
+            match signals.try_recv() {
+                Err(TryRecvError::Empty) if Instant::now() < until => thread::sleep(BATCH),
+                Err(TryRecvError::Empty) => return Err(RecvTimeoutError::Timeout),
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Ok(signal) => return Ok(signal),
+            }
         }
     }
 
