@@ -84,32 +84,10 @@ impl Drop for Chunk {
     }
 }
 
-impl From<Vec<u8>> for Chunk {
-    fn from(buffer: Vec<u8>) -> Chunk {
+/// From a `Vec<u8>` or `String` without a copy, from `&str`, `&[u8]` or an array with one.
+impl<T: Into<Vec<u8>>> From<T> for Chunk {
+    fn from(bytes: T) -> Chunk {
+        let buffer = bytes.into();
         Chunk { start: 0, end: buffer.len(), buffer, from: None }
-    }
-}
-
-impl From<String> for Chunk {
-    fn from(text: String) -> Chunk {
-        text.into_bytes().into()
-    }
-}
-
-impl From<&[u8]> for Chunk {
-    fn from(bytes: &[u8]) -> Chunk {
-        bytes.to_vec().into()
-    }
-}
-
-impl<const N: usize> From<&[u8; N]> for Chunk {
-    fn from(bytes: &[u8; N]) -> Chunk {
-        bytes.to_vec().into()
-    }
-}
-
-impl From<&str> for Chunk {
-    fn from(text: &str) -> Chunk {
-        text.as_bytes().into()
     }
 }

@@ -1,13 +1,12 @@
 //! The control box: finishing the current client, or the whole server, from any thread.
 
-use std::fmt;
 use std::sync::Arc;
 
 use crate::inbox::Inbox;
 use crate::slot::Slot;
 
 /// Ends the current session or the server from any thread; a cheap handle that can be cloned.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Control {
     pub(crate) slot: Arc<Slot>,
 }
@@ -63,11 +62,5 @@ impl Control {
     /// ```
     pub fn shutdown(&self) {
         self.slot.shutdown();
-    }
-}
-
-impl fmt::Debug for Control {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Control").finish_non_exhaustive()
     }
 }

@@ -39,7 +39,7 @@ pub(crate) enum Parcel {
 ///
 /// The inbox holds 1,024 messages that together keep [`buffer_size`](crate::Options::buffer_size) times
 /// [`depth`](crate::Options::depth) bytes of memory occupied, or one message that is larger than that.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) slot: Arc<Slot>,
     pub(crate) to: Option<Arc<Record>>,
@@ -181,13 +181,6 @@ impl Write for Inbox {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl fmt::Debug for Inbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let to = self.to.as_ref().map(|record| record.peer);
-        f.debug_struct("Inbox").field("to", &to).finish()
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! Owned by the application, inside its `SingleServer`; the reader is at the other end.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::sync::Arc;
@@ -27,6 +26,7 @@ pub enum Message {
 }
 
 /// A client that has connected.
+#[derive(Debug)]
 pub struct Client {
     pub(crate) record: Arc<Record>,
 }
@@ -44,12 +44,6 @@ impl Client {
     /// An inbox that leads to this client or to nobody.
     pub fn inbox(&self) -> Inbox {
         inbox_of(&self.record)
-    }
-}
-
-impl fmt::Debug for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", self.peer())
     }
 }
 
@@ -90,6 +84,7 @@ impl fmt::Debug for Client {
 /// assert_eq!(answer, "3 words");
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct End {
     record: Arc<Record>,
 }
@@ -116,12 +111,6 @@ impl Drop for End {
     }
 }
 
-impl fmt::Debug for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("End").field(&self.report()).finish()
-    }
-}
-
 fn inbox_of(record: &Arc<Record>) -> Inbox {
     Inbox { slot: record.slot.clone(), to: Some(record.clone()) }
 }
@@ -130,6 +119,7 @@ fn inbox_of(record: &Arc<Record>) -> Inbox {
 ///
 /// It holds [`depth`](crate::Options::depth) messages; when they are not taken out, the client is held back. Somebody
 /// has to take them out: a server whose outbox is never read never learns that a client has left.
+#[derive(Debug)]
 pub struct Outbox {
     pub(crate) messages: Receiver<Message>,
     pub(crate) yield_time: Duration,
@@ -181,12 +171,6 @@ impl<'a> IntoIterator for &'a Outbox {
 
     fn into_iter(self) -> Messages<'a> {
         self.iter()
-    }
-}
-
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@
 //! stream, so that whoever holds one of those, for however long, holds no descriptor. This is the *address* of
 //! promise 3: two sessions are the same if their records are the same allocation.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +41,12 @@ pub(crate) struct Record {
     /// Set once, with `last_word`, by `Slot::end`.
     over: AtomicBool,
     last_word: Mutex<Option<Report>>,
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report().fmt(f)
+    }
 }
 
 impl Record {

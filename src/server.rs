@@ -3,7 +3,6 @@
 //! Owned by the application. Which thread does what is told in `acceptor.rs`, `reader.rs` and `writer.rs`; what they
 //! share, in `slot.rs`.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc::{sync_channel, Receiver};
@@ -55,6 +54,7 @@ use crate::writer::Writer;
 /// server.stop()?;
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct SingleServer {
     slot: Arc<Slot>,
     outbox: Outbox,
@@ -226,14 +226,5 @@ impl SingleServer {
 impl Drop for SingleServer {
     fn drop(&mut self) {
         let _ = self.stop();
-    }
-}
-
-impl fmt::Debug for SingleServer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleServer")
-            .field("local_addr", &self.local_addr())
-            .field("is_busy", &self.is_busy())
-            .finish_non_exhaustive()
     }
 }

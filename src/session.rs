@@ -3,7 +3,6 @@
 //! Lives on the application's thread and borrows the server, so that there is one at a time. It adds no thread and
 //! no copy of its own: chunks come straight from the outbox, and what is written goes straight to the inbox.
 
-use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
@@ -44,6 +43,7 @@ use crate::signal::{Reason, Report};
 /// assert_eq!(answers, "you said hello\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
+#[derive(Debug)]
 pub struct Session<'a> {
     outbox: &'a Outbox,
     client: Client,
@@ -193,12 +193,6 @@ impl Drop for Session<'_> {
         if self.end.is_none() {
             self.client.record.slot.finish(&self.client.record);
         }
-    }
-}
-
-impl fmt::Debug for Session<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session({})", self.peer())
     }
 }
 

@@ -173,21 +173,18 @@ impl Subscribers {
     /// Sends a copy to everybody who has room for it, and forgets those who have gone.
     pub(crate) fn send(&self, signal: Signal) {
         let mut audience = enter(&self.0);
-        audience.list.retain_mut(|subscriber| {
-            if subscriber.missed > 0 {
-                match subscriber.signals.try_send(Signal::Missed(subscriber.missed)) {
-                    Ok(()) => subscriber.missed = 0,
-                    Err(TrySendError::Full(_)) => {}
-                    Err(TrySendError::Disconnected(_)) => return false,
-                }
-            }
-            match subscriber.signals.try_send(signal.clone()) {
-                Ok(()) => true,
+        audience.list.retain_mut(|subscriber| loop {
+            // What was missed comes first, in its place in the order.
+            let missed = subscriber.missed > 0;
+            let next = if missed { Signal::Missed(subscriber.missed) } else { signal.clone() };
+            match subscriber.signals.try_send(next) {
+                Ok(()) if missed => subscriber.missed = 0,
+                Ok(()) => return true,
                 Err(TrySendError::Full(_)) => {
                     subscriber.missed += 1;
-                    true
+                    return true;
                 }
-                Err(TrySendError::Disconnected(_)) => false,
+                Err(TrySendError::Disconnected(_)) => return false,
             }
         });
     }

@@ -8,20 +8,25 @@
 //! One lock guards it. Nothing blocks under it, and the served bytes take it once for each message put in the
 //! inbox and once for each write, however many messages that takes along.
 //!
-//! Keeps promises 1 (one connection in `live`), 4 (the order of steps in `end`), 5 (the allowance of the inbox)
-//! and 8 (`shutdown`, `linger`).
+//! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). The way into the inbox is in
+//! `slot/allowance.rs`, what the acceptor waits for in `slot/listening.rs`, the end of the server in
+//! `slot/shutdown.rs`.
 
+mod allowance;
+mod listening;
+mod shutdown;
+
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bell::Bell;
-use crate::chunk::Chunk;
 use crate::connection::Connection;
-use crate::inbox::{Parcel, SendError};
+use crate::inbox::Parcel;
 use crate::options::{Busy, Options};
 use crate::record::Record;
 use crate::signal::{Reason, Signal, Subscribers};
@@ -78,6 +83,13 @@ pub(crate) fn enter<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (listening, busy) = (self.local_addr, self.is_busy());
+        f.debug_struct("Slot").field("local_addr", &listening).field("busy", &busy).finish_non_exhaustive()
+    }
+}
+
 impl Slot {
     pub(crate) fn new(
         listener: &TcpListener,
@@ -130,8 +142,6 @@ impl Slot {
         let _ = self.recycled.try_send(buffer);
     }
 }
-
-// --- the life of a session ---
 
 impl Slot {
     /// Gives the slot to a client. For the acceptor, which has seen that it is free.
@@ -240,10 +250,6 @@ impl Slot {
         self.ended.ring();
     }
 
-    pub(crate) fn listen_again(&self) -> io::Result<TcpListener> {
-        TcpListener::bind(self.local_addr)
-    }
-
     /// For the reader: waits for a session other than the `last` one it has dealt with. `None` at the end of the
     /// server.
     ///
@@ -292,188 +298,5 @@ impl Slot {
                 (None, None) => state = self.begun.wait(state),
             }
         }
-    }
-}
-
-// --- the way into the inbox and out of it ---
-
-impl Slot {
-    /// Puts a message in the inbox, addressed to the session it answers, else to `to`, else to the one that is
-    /// live now, else to the first one to come.
-    pub(crate) fn put(
-        &self,
-        to: Option<&Arc<Record>>,
-        chunk: Chunk,
-        wait_for_room: bool,
-    ) -> Result<(), SendError> {
-        let answers = chunk.origin().filter(|record| std::ptr::eq(&*record.slot, self)).or(to).cloned();
-        if chunk.is_empty() {
-            return Ok(());
-        }
-        let weight = chunk.weight();
-        let mut state = enter(&self.state);
-        // Noted once: who waits for room with bytes for this client does not want them to go to the next one.
-        let to = answers.or_else(|| state.live.as_ref().map(|live| live.record.clone()));
-        loop {
-            if state.stop_by.is_some() {
-                return Err(SendError::Stopped(chunk));
-            }
-            if to.as_ref().map_or(false, |to| !to.takes()) {
-                return Err(SendError::Over(chunk));
-            }
-            let fits = state.weight == 0 || state.weight + weight <= self.options.inbox_weight();
-            if fits && state.messages < MESSAGES {
-                break;
-            }
-            if !wait_for_room {
-                return Err(SendError::Full(chunk));
-            }
-            state = self.room.wait(state);
-        }
-        state.weight += weight;
-        state.messages += 1;
-        if let Some(to) = &to {
-            to.taken.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-        }
-        drop(state);
-        self.inbox.send(Parcel::Bytes(to, chunk)).map_err(|refused| match refused.0 {
-            Parcel::Bytes(_, chunk) => SendError::Stopped(chunk),
-            _ => unreachable!("a parcel comes back as it was sent"),
-        })
-    }
-
-    /// The writer has dealt with so much of what the inbox held.
-    pub(crate) fn give_back(&self, weight: usize, messages: usize) {
-        let mut state = enter(&self.state);
-        state.weight -= weight;
-        state.messages -= messages;
-        drop(state);
-        self.room.ring();
-    }
-
-    /// The server is to stop and the inbox is empty, down to messages that are only just being put in.
-    pub(crate) fn is_drained(&self) -> bool {
-        let state = enter(&self.state);
-        state.stop_by.is_some() && state.messages == 0
-    }
-
-    pub(crate) fn half_close(&self, to: Option<&Arc<Record>>) {
-        let to = to.cloned().or_else(|| self.current());
-        if let Some(to) = &to {
-            to.half_closed.store(true, Ordering::Relaxed);
-        }
-        let _ = self.inbox.send(Parcel::HalfClose(to));
-    }
-
-    /// Ends a session behind what the inbox holds for it.
-    pub(crate) fn finish(&self, record: &Arc<Record>) {
-        if !record.is_over() {
-            let _ = self.inbox.send(Parcel::Finish(record.clone()));
-        }
-    }
-}
-
-// --- the acceptor's pauses, and the end of the server ---
-
-impl Slot {
-    /// Waits until no client is served; `false` if the server is to stop.
-    pub(crate) fn wait_until_free(&self) -> bool {
-        let mut state = enter(&self.state);
-        while state.live.is_some() && state.stop_by.is_none() {
-            state = self.ended.wait(state);
-        }
-        state.stop_by.is_none()
-    }
-
-    /// Lets go of the spare descriptor, which is the listener's too: or the port would stay open.
-    pub(crate) fn drop_spare(&self) {
-        enter(&self.state).spare = None;
-    }
-
-    /// The listener that `end` has made, if it has.
-    pub(crate) fn fetch_listener(&self) -> Option<TcpListener> {
-        enter(&self.state).listener.take()
-    }
-
-    /// Waits for so long, or until the server is to stop; `false` in that case.
-    pub(crate) fn pause(&self, time: Duration) -> bool {
-        let until = Instant::now() + time;
-        let mut state = enter(&self.state);
-        loop {
-            let left = until.saturating_duration_since(Instant::now());
-            if state.stop_by.is_some() || left.is_zero() {
-                return state.stop_by.is_none();
-            }
-            state = self.ended.wait_for(state, left);
-        }
-    }
-
-    /// Begins the end of the server and wakes whoever waits: the reader in `next`, the writer in `connection` or
-    /// for a parcel, the application in `put`, the acceptor in a pause or in `accept`.
-    pub(crate) fn shutdown(&self) {
-        let mut state = enter(&self.state);
-        if state.stop_by.is_none() {
-            state.stop_by = Some(Instant::now() + self.options.linger);
-        }
-        state.spare = None;
-        state.listener = None;
-        drop(state);
-        self.begun.ring();
-        self.ended.ring();
-        self.room.ring();
-        let _ = self.inbox.try_send(Parcel::Wake);
-        self.wake_acceptor();
-    }
-
-    /// Connects to ourselves, which makes a blocked `accept` return; the acceptor then sees why. An error can mean
-    /// that it is not in `accept` but in a pause, from which `changed` has woken it.
-    fn wake_acceptor(&self) {
-        let mut addr = self.local_addr;
-        if addr.ip().is_unspecified() {
-            addr.set_ip(match addr.ip() {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
-        }
-        let _ = TcpStream::connect_timeout(&addr, Duration::from_millis(100));
-    }
-
-    /// After `shutdown`: waits until the writer has ended the session for want of more to write or, when the
-    /// linger time is up, ends it here.
-    pub(crate) fn linger(&self) {
-        let mut state = enter(&self.state);
-        while let (Some(open), Some(by)) = (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by) {
-            let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                let open = open.clone();
-                // Of the two it is: if it is live, for a first time, and if it lingers, for good.
-                self.end_locked(state, &open.record, Reason::Stopped);
-                return open.hang_up();
-            }
-            state = self.ended.wait_for(state, left);
-        }
-    }
-
-    /// The acceptor's last act.
-    pub(crate) fn accepted_last(&self) {
-        enter(&self.state).accepted_last = true;
-        self.ended.ring();
-    }
-
-    /// Waits for that, and knocks again as long as it does not come, which takes a process without a free
-    /// descriptor; `false` if it has not come after another second.
-    pub(crate) fn wait_for_acceptor(&self) -> bool {
-        let give_up = Instant::now() + Duration::from_secs(1);
-        let mut state = enter(&self.state);
-        while !state.accepted_last {
-            if Instant::now() > give_up {
-                return false;
-            }
-            let waited = self.ended.wait_for(state, Duration::from_millis(20));
-            drop(waited);
-            self.wake_acceptor();
-            state = enter(&self.state);
-        }
-        true
     }
 }

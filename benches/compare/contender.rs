@@ -206,7 +206,7 @@ fn inbox_each(count: u64) -> io::Result<()> {
         if let Message::Connected(client) = message {
             let inbox = client.inbox();
             for number in 0..count {
-                inbox.send(&numbered(number))?;
+                inbox.send(numbered(number))?;
             }
             server.control().finish();
         }
