@@ -147,7 +147,11 @@ impl Inbox {
     /// Ends the session that this leads to, or the current one, once everything put in before is written.
     ///
     /// Does not wait for that to happen. A client that does not read delays it, until it is found to be stalled if
-    /// there is an [`idle_timeout`](crate::Options::idle_timeout).
+    /// there is an [`idle_timeout`](crate::Options::idle_timeout). See [`Client`](crate::Client) for an example.
+    ///
+    /// A client that is still sending is listened to for the [`linger`](crate::Options::linger) time, or until the
+    /// next one comes, and what it says is dropped: a socket that is closed on unread bytes is reset by the kernel,
+    /// with the loss of what had yet to go out.
     pub fn finish(&self) {
         match &self.to {
             Some(record) => self.slot.finish(record),
@@ -160,6 +164,8 @@ impl Inbox {
     }
 
     /// Whether the session that this leads to is over or, if it leads to any, the server is stopped.
+    ///
+    /// For whoever has something to do for the session beside sending, such as a process to end.
     pub fn is_over(&self) -> bool {
         match &self.to {
             Some(record) => record.is_over(),
@@ -185,6 +191,20 @@ impl Write for Inbox {
 }
 
 /// Why bytes were not taken by an [`Inbox`]; they are handed back.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{SendError, SingleServer};
+///
+/// let mut server = SingleServer::bind("127.0.0.1:0")?;
+/// let inbox = server.inbox();
+/// server.stop()?;
+/// let error = inbox.send("too late").unwrap_err();
+/// assert_eq!(error.to_string(), "the server was stopped");
+/// assert_eq!(&error.into_chunk()[..], b"too late");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum SendError {
     /// There is no room now; only from [`Inbox::try_send`].

@@ -15,6 +15,27 @@ use crate::signal::Report;
 
 /// What comes out of the [`Outbox`]: for each session one `Connected`, any number of `Data`, one
 /// `ProducerFinished`, and only then the next session's `Connected`.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{Message, SingleServer};
+/// use std::io::Write;
+/// use std::net::TcpStream;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// TcpStream::connect(server.local_addr())?.write_all(b"x")?;
+/// let mut seen = Vec::new();
+/// for message in server.outbox() {
+///     match message {
+///         Message::Connected(_) => seen.push("hello"),
+///         Message::Data(_) => seen.push("data"),
+///         Message::ProducerFinished(_) => break,
+///     }
+/// }
+/// assert_eq!(seen, ["hello", "data"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub enum Message {
     /// A client has connected.
@@ -26,6 +47,26 @@ pub enum Message {
 }
 
 /// A client that has connected.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{Message, SingleServer};
+/// use std::io::Read;
+/// use std::net::TcpStream;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let mut stream = TcpStream::connect(server.local_addr())?;
+/// if let Ok(Message::Connected(client)) = server.outbox().recv() {
+///     assert_eq!(client.peer(), stream.local_addr()?);
+///     client.inbox().send("hello, you in particular")?;
+///     client.inbox().finish();
+/// }
+/// let mut told = String::new();
+/// stream.read_to_string(&mut told)?;
+/// assert_eq!(told, "hello, you in particular");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     pub(crate) record: Arc<Record>,
@@ -119,6 +160,25 @@ fn inbox_of(record: &Arc<Record>) -> Inbox {
 ///
 /// It holds [`depth`](crate::Options::depth) messages; when they are not taken out, the client is held back. Somebody
 /// has to take them out: a server whose outbox is never read never learns that a client has left.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::SingleServer;
+/// use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+/// use std::time::Duration;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let outbox = server.outbox();
+/// // Nobody has connected yet.
+/// assert_eq!(outbox.try_recv().unwrap_err(), TryRecvError::Empty);
+/// assert_eq!(outbox.recv_timeout(Duration::from_millis(1)).unwrap_err(), RecvTimeoutError::Timeout);
+/// // And nobody will any more.
+/// server.control().shutdown();
+/// assert!(outbox.recv().is_err());
+/// assert_eq!(outbox.iter().count(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Outbox {
     pub(crate) messages: Receiver<Message>,

@@ -17,6 +17,29 @@ use crate::slot::enter;
 const HELD: usize = 1024;
 
 /// Something that happened to a connection or to the listener; its `Display` is a line for a log.
+///
+/// # Examples
+///
+/// A log in a program that has other things to do:
+///
+/// ```
+/// use single_server::{Signal, SingleServer};
+/// use std::thread;
+///
+/// let mut server = SingleServer::bind("127.0.0.1:0")?;
+/// let signals = server.signal();
+/// let log = thread::spawn(move || {
+///     for signal in signals {
+///         match signal {
+///             Signal::Fault { .. } => eprintln!("trouble: {signal}"),
+///             other => println!("{other}"),
+///         }
+///     }
+/// });
+/// server.stop()?; // ends the subscription
+/// log.join().expect("it does not panic");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Signal {
@@ -47,6 +70,10 @@ pub enum Signal {
 }
 
 /// Why a connection was turned away.
+///
+/// ```
+/// assert_eq!(single_server::Refusal::NotAllowed.to_string(), "not allowed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
@@ -57,6 +84,10 @@ pub enum Refusal {
 }
 
 /// Why a session ended.
+///
+/// ```
+/// assert_eq!(single_server::Reason::ClientClosed.to_string(), "client closed");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -80,6 +111,23 @@ pub enum Reason {
 ///
 /// `sent` counts what the kernel took; whether the client read it, TCP does not tell. What the inbox took for the
 /// session and the kernel did not, is `discarded`.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{Reason, SingleServer};
+/// use std::io::Write;
+/// use std::net::TcpStream;
+///
+/// let mut server = SingleServer::bind("127.0.0.1:0")?;
+/// TcpStream::connect(server.local_addr())?.write_all(b"hi")?;
+/// let mut session = server.accept().expect("the server is not stopped");
+/// session.chunks().for_each(drop);
+/// let report = session.close();
+/// assert_eq!((report.received, report.sent, report.reason), (2, 0, Reason::ClientClosed));
+/// println!("{report}"); // 127.0.0.1:40000: client closed, 2 bytes in, 0 bytes out, 0.01 s
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
