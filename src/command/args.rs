@@ -105,11 +105,10 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             }
             "--idle-timeout" => {
                 let text = arguments.value(&argument, "a number of seconds such as 60")?;
-                let seconds = text.parse().ok().filter(|seconds| (0.01..=1e9).contains(seconds));
-                let seconds: f64 = seconds.ok_or_else(|| {
+                let time = seconds(&text).ok_or_else(|| {
                     format!("{argument} {text}: not a time; give seconds, 0.01 or more, such as 60")
                 })?;
-                options = options.idle_timeout(Duration::from_secs_f64(seconds));
+                options = options.idle_timeout(time);
             }
             "-1" | "--once" => once = true,
             "-q" | "--quiet" => quiet = true,
@@ -195,6 +194,19 @@ impl<I: Iterator<Item = OsString>> Arguments<I> {
         let value = value.ok_or_else(|| format!("{option} needs a value: {what}"))?;
         value.into_string().map_err(|raw| format!("{option} {raw:?}: not UTF-8; give {what}"))
     }
+}
+
+/// Seconds, with a fraction of up to three digits; as integers, since floating-point numbers take much code.
+fn seconds(text: &str) -> Option<Duration> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 3 {
+        return None;
+    }
+    let seconds = whole.parse::<u32>().ok()?;
+    let millis = format!("{fraction:0<3}").parse::<u64>().ok()?;
+    let time = Duration::from_secs(seconds.into()) + Duration::from_millis(millis);
+    Some(time).filter(|time| *time >= Duration::from_millis(10))
 }
 
 fn host_and_port(target: &str) -> Result<String, String> {

@@ -7,7 +7,8 @@
 use std::ffi::OsString;
 use std::io;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{sync_channel, Receiver};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -32,25 +33,14 @@ pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) 
     command.env("TCPREMOTEIP", session.peer().ip().to_string());
     command.env("TCPREMOTEPORT", session.peer().port().to_string());
     let mut child = command.spawn().map_err(|e| cannot("start", e))?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-
-    let (printing, printed) = sync_channel::<()>(0);
-    let inbox = session.inbox();
-    let output = thread::Builder::new().name("output".into()).spawn(move || {
-        let _printing = printing; // dropped at the end
-        if let Some(stdout) = stdout {
-            let _ = bridge::to_client(stdout, &inbox);
-        }
-    });
+    let stdin = child.stdin.take();
     let inbox = session.inbox();
     let watched = thread::Builder::new().name("watch".into()).spawn(move || {
-        let ended = watch(child, printed, &inbox);
+        let ended = watch(child, &inbox);
         inbox.finish();
         ended
     });
-    output.map_err(|e| cannot("start a thread for", e))?;
     let watched = watched.map_err(|e| cannot("start a thread for", e))?;
-
     if let Some(stdin) = stdin {
         if bridge::from_client(session, stdin).is_err() {
             // The process does not read any more, but may print; and the client's end is still to be seen.
@@ -60,32 +50,41 @@ pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) 
     watched.join().unwrap_or(Ok(())).map_err(|e| cannot("wait for", e))
 }
 
-/// Waits until the process has ended, by itself or, if the client has gone, in the end by force; and then until its
-/// output has been taken, unless a process that it has left behind holds that open.
-fn watch(mut child: Child, output: Receiver<()>, client: &Inbox) -> io::Result<()> {
-    let mut pause = FIRST_PAUSE;
-    let mut gone = None;
-    let mut printed = false;
-    while child.try_wait()?.is_none() {
-        if client.is_over() {
-            let since = gone.get_or_insert_with(Instant::now);
-            if since.elapsed() >= GRACE {
-                child.kill()?;
-                child.wait()?;
-                break;
-            }
+/// Has the output carried to the client, and waits until the process has ended, by itself or, if the client has gone, in
+/// the end by force; and then until its output has been taken, unless a process that it has left behind holds that open.
+fn watch(mut child: Child, client: &Inbox) -> io::Result<()> {
+    let printed = Arc::new(AtomicBool::new(false));
+    if let Some(stdout) = child.stdout.take() {
+        let (printed, client, watcher) = (printed.clone(), client.clone(), thread::current());
+        let output = thread::Builder::new().name("output".into()).spawn(move || {
+            let _ = bridge::to_client(stdout, &client);
+            printed.store(true, Ordering::Release);
+            // Most likely the process has ended too.
+            watcher.unpark();
+        });
+        if let Err(e) = output {
+            child.kill()?;
+            child.wait()?;
+            return Err(e);
         }
-        if printed {
-            thread::sleep(pause);
-        } else if output.recv_timeout(pause) == Err(std::sync::mpsc::RecvTimeoutError::Disconnected) {
-            // The output has ended; most likely so has the process.
-            printed = true;
-            pause = FIRST_PAUSE;
-        }
-        pause = LONGEST_PAUSE.min(pause * 2);
     }
-    if !printed {
-        let _ = output.recv_timeout(GRACE);
+    let mut pause = FIRST_PAUSE;
+    let mut soon = false;
+    let mut gone = None;
+    while child.try_wait()?.is_none() {
+        if client.is_over() && gone.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        thread::park_timeout(pause);
+        let output_ended = !soon && printed.load(Ordering::Acquire);
+        soon |= output_ended;
+        pause = if output_ended { FIRST_PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
+    }
+    let ended = Instant::now();
+    while !printed.load(Ordering::Acquire) && ended.elapsed() < GRACE {
+        thread::park_timeout(LONGEST_PAUSE);
     }
     Ok(())
 }

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{Shutdown, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{sync_channel, RecvTimeoutError};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -53,28 +52,29 @@ pub fn serve(session: &mut Session, target: &str) -> io::Result<()> {
 /// Connects to the first address of the target that answers, on a thread of its own: `None` if the client leaves
 /// before that.
 fn dial(session: &Session, target: &str) -> io::Result<Option<TcpStream>> {
-    let (dialled, answer) = sync_channel(1);
-    let dialling = target.to_string();
-    thread::Builder::new().name("dial".into()).spawn(move || {
-        let connect = || -> io::Result<TcpStream> {
-            let mut answer = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-            for addr in dialling.to_socket_addrs()? {
-                answer = TcpStream::connect_timeout(&addr, DIAL);
-                if answer.is_ok() {
-                    break;
-                }
+    let addresses = target.to_string();
+    let dialling = thread::Builder::new().name("dial".into()).spawn(move || {
+        let mut answer = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        for addr in addresses.to_socket_addrs()? {
+            answer = TcpStream::connect_timeout(&addr, DIAL);
+            if answer.is_ok() {
+                break;
             }
-            answer
-        };
-        let _ = dialled.send(connect());
+        }
+        answer
     })?;
     let client = session.inbox();
-    loop {
-        match answer.recv_timeout(Duration::from_millis(50)) {
-            Ok(Ok(stream)) => return Ok(Some(stream)),
-            Ok(Err(e)) => return Err(io::Error::new(e.kind(), format!("cannot connect to {target}: {e}"))),
-            Err(RecvTimeoutError::Timeout) if !client.is_over() => {}
-            Err(_) => return Ok(None),
+    let mut pause = Duration::from_millis(1);
+    while !dialling.is_finished() {
+        if client.is_over() {
+            return Ok(None);
         }
+        thread::sleep(pause);
+        pause = Duration::from_millis(50).min(pause * 2);
+    }
+    match dialling.join() {
+        Ok(Ok(stream)) => Ok(Some(stream)),
+        Ok(Err(e)) => Err(io::Error::new(e.kind(), format!("cannot connect to {target}: {e}"))),
+        Err(_) => Ok(None),
     }
 }

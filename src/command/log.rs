@@ -4,8 +4,10 @@
 //! error they block there, and their channels fill up; what does not fit is dropped, and the server's part counted.
 
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::thread;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use single_server::{Refusal, Signal, SingleServer};
@@ -15,67 +17,79 @@ const STORM: Duration = Duration::from_secs(1);
 /// How long signals are left to gather then; a subscription holds as many as come in this time on a fast machine.
 const BATCH: Duration = Duration::from_millis(20);
 
+/// How long is waited for a line to be out; who does not read has nothing held up for longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 pub struct Log {
     pub complaints: Complaints,
-    /// Disconnected when the last line about the server is out.
-    done: Receiver<()>,
+    /// The two threads, which end when there is nothing more to tell.
+    threads: [JoinHandle<()>; 2],
 }
 
 /// Where a command says that something could not be done, although it goes on.
 #[derive(Clone)]
-pub struct Complaints(SyncSender<Complaint>);
-
-struct Complaint {
-    line: String,
-    /// Dropped when the line is out.
-    _told: SyncSender<()>,
+pub struct Complaints {
+    lines: SyncSender<Vec<u8>>,
+    /// How many have been written, by the thread that does.
+    told: Arc<AtomicUsize>,
 }
 
 impl Complaints {
-    /// Does not wait, at least not long, for the line to be out.
+    /// Waits a little for the line to be out, so that it stands before those about what happens next.
     pub fn say(&self, line: String) {
-        let (_told, told) = sync_channel(0);
-        if self.0.try_send(Complaint { line, _told }).is_ok() {
-            let _ = told.recv_timeout(Duration::from_millis(100));
+        let told = self.told.load(Ordering::Acquire);
+        if self.lines.try_send(line.into_bytes()).is_ok() {
+            wait_until(|| self.told.load(Ordering::Acquire) > told);
         }
+    }
+}
+
+fn wait_until(done: impl Fn() -> bool) {
+    let give_up = Instant::now() + PATIENCE;
+    while !done() && Instant::now() < give_up {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
 impl Log {
     pub fn start(server: &SingleServer, quiet: bool) -> io::Result<Log> {
-        let (running, done) = sync_channel(0);
         let signals = server.signal();
         let listening = format!("listening on {}", server.local_addr());
-        thread::Builder::new().name("log".into()).spawn(move || {
+        let log = thread::Builder::new().name("log".into()).spawn(move || {
             if !quiet {
-                say(&listening);
+                say(listening.as_bytes());
             }
-            tell(&signals, quiet, running);
+            tell(&signals, quiet);
         })?;
-        let (complaints, lines) = sync_channel::<Complaint>(16);
-        thread::Builder::new().name("complaints".into()).spawn(move || {
-            for complaint in lines {
-                say(&complaint.line);
+        let (lines, complaints) = sync_channel::<Vec<u8>>(16);
+        let told = Arc::new(AtomicUsize::new(0));
+        let telling = told.clone();
+        let complaining = thread::Builder::new().name("complaints".into()).spawn(move || {
+            for line in complaints {
+                say(&line);
+                telling.fetch_add(1, Ordering::Release);
             }
         })?;
-        Ok(Log { complaints: Complaints(complaints), done })
+        Ok(Log { complaints: Complaints { lines, told }, threads: [log, complaining] })
     }
 
     /// After the server has stopped: waits for the last line, but not for somebody to read it.
-    pub fn finish(self) {
-        let _ = self.done.recv_timeout(Duration::from_millis(500));
+    pub fn finish(&self) {
+        wait_until(|| self.threads[0].is_finished());
     }
 }
 
 /// The log thread.
-fn tell(signals: &Receiver<Signal>, quiet: bool, _running: SyncSender<()>) {
+fn tell(signals: &Receiver<Signal>, quiet: bool) {
     let mut storm = Storm::default();
     loop {
         match storm.next(signals) {
-            Ok(Signal::Fault { doing, text, .. }) if quiet => say(&format!("cannot {doing}: {text}")),
+            Ok(Signal::Fault { doing, text, .. }) if quiet => {
+                say(format!("cannot {doing}: {text}").as_bytes())
+            }
             Ok(_) if quiet => {}
             Ok(Signal::Refused { peer, why }) => storm.refused(&peer.to_string(), why),
-            Ok(signal) => say(&signal.to_string()),
+            Ok(signal) => say(signal.to_string().as_bytes()),
             Err(RecvTimeoutError::Timeout) => storm.pass(),
             Err(RecvTimeoutError::Disconnected) => return storm.pass(),
         }
@@ -110,7 +124,7 @@ impl Storm {
 
     fn refused(&mut self, peer: &str, why: Refusal) {
         if self.until.is_none() {
-            say(&format!("refused {peer}: {why}"));
+            say(format!("refused {peer}: {why}").as_bytes());
             self.until = Some(Instant::now() + STORM);
         } else {
             self.count += 1;
@@ -125,7 +139,7 @@ impl Storm {
     /// The second is over: one line for what came in it, and another second if anything did.
     fn pass(&mut self) {
         if self.count > 0 {
-            say(&format!("refused {} more, the last {}", self.count, self.last));
+            say(format!("refused {} more, the last {}", self.count, self.last).as_bytes());
         }
         self.until = Some(Instant::now() + STORM).filter(|_| self.count > 0);
         self.count = 0;
@@ -133,6 +147,6 @@ impl Storm {
 }
 
 /// One line in one write, so that lines of several writers do not mix. An error has nowhere to go.
-fn say(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+fn say(line: &[u8]) {
+    let _ = io::stderr().write_all(&[line, b"\n"].concat());
 }
