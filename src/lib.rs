@@ -106,6 +106,9 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!
+//! A host program that is not Rust's own (a C program with this linked in) has to ignore SIGPIPE, as Rust's programs do:
+//! `std` writes several buffers at once with `writev`, which cannot be told to leave that signal out.
+//!
 //! # Panics
 //!
 //! Nothing here panics on what a client, the network or the system does. If the *application* panics while it has a

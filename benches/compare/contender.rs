@@ -54,7 +54,7 @@ impl Contender {
     /// is not installed.
     pub fn tool(name: &str) -> Option<Contender> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let config = env::temp_dir().join(format!("compare-{}-{name}", std::process::id()));
+        let config = env::temp_dir().join(format!("compare-{}-{name}.yaml", std::process::id()));
         let path = config.display().to_string();
         let (text, line) = match name {
             "socat" => (
@@ -65,7 +65,7 @@ impl Contender {
             "ncat" => (String::new(), format!("-l -k -m 1 127.0.0.1 {port} -e /bin/cat")),
             "ser2net" => (
                 format!("connection: &echo\n  accepter: tcp,127.0.0.1,{port}\n  connector: echo\n"),
-                format!("-n -c {path}"),
+                format!("-n -d -c {path}"),
             ),
             "xinetd" => (
                 format!(
