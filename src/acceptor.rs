@@ -57,12 +57,8 @@ impl Acceptor {
     /// The listener to accept from, once it is time to; `None` at the end of the server.
     fn listener(&mut self) -> Option<&TcpListener> {
         match self.slot.options.busy {
-            Busy::Wait => {
-                self.slot.wait_until_free();
-            }
-            Busy::Refuse if self.listener.is_none() => {
-                self.slot.wait_until_free();
-            }
+            Busy::Wait => self.slot.wait_until_free(),
+            Busy::Refuse if self.listener.is_none() => self.slot.wait_until_free(),
             _ => {}
         }
         while self.listener.is_none() && !self.slot.is_stopping() {

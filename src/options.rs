@@ -23,6 +23,9 @@ pub enum Busy {
     Replace,
 }
 
+/// As good as never, and still something that can be added to the time of day.
+const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+
 /// The settings of a [`SingleServer`], and the ways to start one.
 ///
 /// # Examples
@@ -71,7 +74,7 @@ impl Options {
         }
     }
 
-    /// How many bytes are read at once, and thus the size of each buffer; default 262,144.
+    /// How many bytes are read at once, and thus the size of each buffer; 1 byte to 1 GiB, default 262,144.
     ///
     /// Large buffers are faster: at 64 KiB a stream takes about a fifth longer. Only what is used of a buffer
     /// takes up memory.
@@ -80,7 +83,7 @@ impl Options {
         self
     }
 
-    /// How many chunks the outbox holds, and how many times `buffer_size` bytes the inbox does; default 4.
+    /// How many chunks the outbox holds, and how many times `buffer_size` bytes the inbox does; 1 to 65,536, default 4.
     pub fn depth(mut self, chunks: usize) -> Options {
         self.depth = chunks;
         self
@@ -92,14 +95,14 @@ impl Options {
     /// This is what makes round trips short: waking a thread takes longer than that. It costs nothing while nothing
     /// happens.
     pub fn yield_time(mut self, time: Duration) -> Options {
-        self.yield_time = time;
+        self.yield_time = time.min(FOREVER);
         self
     }
 
     /// How long a stopped server goes on writing to a client what the inbox has taken for it, and how long a client that
     /// goes on sending when the application has closed is listened to; default 1 s.
     pub fn linger(mut self, time: Duration) -> Options {
-        self.linger = time;
+        self.linger = time.min(FOREVER);
         self
     }
 
@@ -134,7 +137,7 @@ impl Options {
     /// Precise to an eighth of the time. While the application leaves the outbox full, no time is counted against
     /// the client.
     pub fn idle_timeout(mut self, time: Duration) -> Options {
-        self.idle_timeout = Some(time);
+        self.idle_timeout = Some(time.min(FOREVER));
         self
     }
 
@@ -196,10 +199,10 @@ impl Options {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn listen_on(self, listener: TcpListener) -> io::Result<SingleServer> {
-        let senseless = if self.buffer_size == 0 {
-            "buffer_size is 0; 1 or more is needed"
-        } else if self.depth == 0 {
-            "depth is 0; 1 or more is needed"
+        let senseless = if self.buffer_size == 0 || self.buffer_size > 1 << 30 {
+            "buffer_size is not from 1 to 1,073,741,824 bytes"
+        } else if self.depth == 0 || self.depth > 1 << 16 {
+            "depth is not from 1 to 65,536 chunks"
         } else if self.idle_timeout.map_or(false, |time| time < Duration::from_millis(8)) {
             "idle_timeout is under 8 ms; leave it out for none"
         } else if matches!(&self.busy, Busy::Tell(message) if message.len() > 4096) {

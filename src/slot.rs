@@ -6,7 +6,7 @@
 //! whom a parcel is for) and the inbox (which notes whom a parcel was for when it was put in).
 //!
 //! One lock guards it. Nothing blocks under it, and the served bytes take it once for each message put in the
-//! inbox and once for each write, however many messages that takes along.
+//! inbox and twice for each write, however many messages that takes along.
 //!
 //! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). The way into the inbox is in
 //! `slot/allowance.rs`, what the acceptor waits for in `slot/listening.rs`, the end of the server in

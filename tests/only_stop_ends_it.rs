@@ -128,10 +128,20 @@ fn misuse_by_the_application_does_not_end_it() {
 }
 
 #[test]
+fn the_largest_settings_do_not_end_it() {
+    let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
+    let echo = echo(options);
+    assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
+    echo.stop();
+}
+
+#[test]
 fn settings_without_sense_are_told_by_name() {
     let name = |options: Options| options.bind("127.0.0.1:0").unwrap_err().to_string();
     assert!(name(Options::new().buffer_size(0)).contains("buffer_size"));
+    assert!(name(Options::new().buffer_size(usize::MAX)).contains("buffer_size"));
     assert!(name(Options::new().depth(0)).contains("depth"));
+    assert!(name(Options::new().depth(usize::MAX)).contains("depth"));
     assert!(name(Options::new().idle_timeout(Duration::ZERO)).contains("idle_timeout"));
     let taken = SingleServer::bind("127.0.0.1:0").unwrap();
     let error = SingleServer::bind(taken.local_addr()).unwrap_err();

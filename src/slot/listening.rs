@@ -9,13 +9,12 @@ use std::time::{Duration, Instant};
 use super::{enter, Slot};
 
 impl Slot {
-    /// Waits until no client is served; `false` if the server is to stop.
-    pub(crate) fn wait_until_free(&self) -> bool {
+    /// Waits until no client is served, or the server is to stop.
+    pub(crate) fn wait_until_free(&self) {
         let mut state = enter(&self.state);
         while state.live.is_some() && state.stop_by.is_none() {
             state = self.ended.wait(state);
         }
-        state.stop_by.is_none()
     }
 
     /// Lets go of the spare descriptor, which is the listener's too: or the port would stay open.
@@ -28,15 +27,12 @@ impl Slot {
         enter(&self.state).listener.take()
     }
 
-    /// Waits for so long, or until the server is to stop; `false` in that case.
-    pub(crate) fn pause(&self, time: Duration) -> bool {
+    /// Waits for so long, or until the server is to stop.
+    pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut state = enter(&self.state);
-        loop {
+        while state.stop_by.is_none() && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
-            if state.stop_by.is_some() || left.is_zero() {
-                return state.stop_by.is_none();
-            }
             state = self.ended.wait_for(state, left);
         }
     }

@@ -29,7 +29,7 @@ impl Slot {
     }
 
     /// Connects to ourselves, which makes a blocked `accept` return; the acceptor then sees why. An error can mean
-    /// that it is not in `accept` but in a pause, from which `changed` has woken it.
+    /// that it is not in `accept` but in a pause, from which `ended` has woken it.
     fn wake_acceptor(&self) {
         let mut addr = self.local_addr;
         if addr.ip().is_unspecified() {
