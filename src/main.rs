@@ -15,6 +15,7 @@ mod command {
 use std::env;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use command::args::{self, Args, Command, Request};
 use command::log::Log;
@@ -49,7 +50,9 @@ fn main() -> ExitCode {
 type Serve = dyn FnMut(&mut Session) -> io::Result<()>;
 
 fn run(args: Args) -> io::Result<()> {
-    let mut server = args.options.bind(&args.listen[..]).map_err(|e| match e.kind() {
+    // Time for the last client to take what is on its way, with --once; otherwise a signal ends it, without any.
+    let options = args.options.linger(Duration::from_secs(10));
+    let mut server = options.bind(&args.listen[..]).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => io::Error::new(e.kind(), format!("{e}; give another port with --listen")),
         _ => e,
     })?;

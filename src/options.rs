@@ -99,8 +99,7 @@ impl Options {
         self
     }
 
-    /// How long a stopped server goes on writing to a client what the inbox has taken for it, and how long a client that
-    /// goes on sending when the application has closed is listened to; default 1 s.
+    /// How long a stopped server goes on writing to a client what the inbox has taken for it; default 1 s.
     pub fn linger(mut self, time: Duration) -> Options {
         self.linger = time.min(FOREVER);
         self

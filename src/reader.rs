@@ -9,7 +9,7 @@ use std::io::{self, Read};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
 use crate::connection::Connection;
@@ -17,6 +17,9 @@ use crate::outbox::{Client, End, Message};
 use crate::record::Record;
 use crate::signal::Reason;
 use crate::slot::Slot;
+
+/// How long a client that goes on sending after the application has closed is listened to.
+const LISTENING: Duration = Duration::from_secs(30);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,
@@ -95,10 +98,10 @@ impl Reader {
 
     /// Takes what a client goes on sending although the application has closed, and drops it: while its socket is open
     /// the kernel goes on sending what the client has yet to get, whereas a byte that comes for a closed one is
-    /// answered with a RST that takes the place of all that. Not for longer than the linger time, nor after the next
-    /// client has come, for which `Slot::begin` hangs up on this one.
+    /// answered with a RST that takes the place of all that. Not for ever, nor after the next client has come, for which
+    /// `Slot::begin` hangs up on this one.
     fn drain(&self, connection: &Connection) {
-        let until = Instant::now() + self.slot.options.linger;
+        let until = Instant::now() + LISTENING;
         let mut scrap = vec![0; self.slot.buffer_size()];
         loop {
             let left = until.saturating_duration_since(Instant::now());
