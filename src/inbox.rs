@@ -149,7 +149,7 @@ impl Inbox {
     /// Does not wait for that to happen. A client that does not read delays it, until it is found to be stalled if
     /// there is an [`idle_timeout`](crate::Options::idle_timeout). See [`Client`](crate::Client) for an example.
     ///
-    /// A client that is still sending is listened to for half a minute, or until the next one comes, and what it says is
+    /// A client that is still sending is listened to for five seconds, or until the next one comes, and what it says is
     /// dropped: a socket that is closed on unread bytes is reset by the kernel,
     /// with the loss of what had yet to go out.
     pub fn finish(&self) {

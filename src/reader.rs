@@ -19,7 +19,7 @@ use crate::signal::Reason;
 use crate::slot::Slot;
 
 /// How long a client that goes on sending after the application has closed is listened to.
-const LISTENING: Duration = Duration::from_secs(30);
+const LISTENING: Duration = Duration::from_secs(5);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,
@@ -50,11 +50,13 @@ impl Reader {
         let broken = self.read_all(&connection)?;
         // Before the end is put in the outbox, which may have to wait: the descriptor need not.
         drop(connection);
-        let lingering = self.slot.reading_ended(record);
+        let (lingering, told) = self.slot.reading_ended(record);
         if let Some(reason) = broken.or(Some(Reason::Reset).filter(|_| record.is_reset())) {
             self.slot.end(record, reason);
         }
-        self.put(Message::ProducerFinished(End::new(record.clone())))?;
+        if !told {
+            self.put(Message::ProducerFinished(End::new(record.clone())))?;
+        }
         if let Some(connection) = lingering {
             self.drain(&connection);
             self.slot.lingered(record);
@@ -67,11 +69,18 @@ impl Reader {
     fn read_all(&self, connection: &Connection) -> Result<Option<Reason>, NobodyListens> {
         let record = &connection.record;
         let idle_timeout = self.slot.options.idle_timeout;
-        while !record.is_over() {
+        loop {
             let fresh = || vec![0; self.slot.buffer_size()];
             let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
-            match (&connection.stream).read(&mut buffer) {
-                Ok(0) => break,
+            record.in_read.store(true, Ordering::SeqCst);
+            if record.is_over() {
+                return Ok(None);
+            }
+            let read = (&connection.stream).read(&mut buffer);
+            record.in_read.store(false, Ordering::SeqCst);
+            match read {
+                Ok(0) => return Ok(None),
+                _ if record.is_over() => return Ok(None),
                 Ok(count) => {
                     record.received.fetch_add(count as u64, Ordering::Relaxed);
                     self.put(Message::Data(Chunk::received(buffer, count, record.clone())))?;
@@ -93,7 +102,6 @@ impl Reader {
                 Err(_) => return Ok(Some(Reason::Reset)),
             }
         }
-        Ok(None)
     }
 
     /// Takes what a client goes on sending although the application has closed, and drops it: while its socket is open

@@ -31,6 +31,14 @@ pub(crate) struct Record {
     /// The reader has come to the client's FIN. Or to a RST, if the writer was told of that first: the kernel tells it
     /// once. Or to the end that the session was given.
     read_all: AtomicBool,
+    /// The reader has taken it up; before that nobody knows of it outside.
+    pub(crate) taken_up: AtomicBool,
+    /// The reader is inside a read, or about to be. It says so before it looks whether the session is over, and the
+    /// writer looks at it after it has ended the session, both in the one order of `SeqCst`: so a reader that the
+    /// writer finds in here will put nothing more in the outbox.
+    pub(crate) in_read: AtomicBool,
+    /// The writer has put the end in the outbox, so that the reader need not.
+    pub(crate) end_told: AtomicBool,
     /// A write has failed: nothing more can go to the client.
     broken: AtomicBool,
     /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
@@ -60,6 +68,9 @@ impl Record {
             sent: AtomicU64::new(0),
             half_closed: AtomicBool::new(false),
             read_all: AtomicBool::new(false),
+            taken_up: AtomicBool::new(false),
+            in_read: AtomicBool::new(false),
+            end_told: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             moved: AtomicU64::new(0),
@@ -69,7 +80,7 @@ impl Record {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
+        self.over.load(Ordering::SeqCst)
     }
 
     /// A byte has moved, in either direction.
@@ -123,7 +134,7 @@ impl Record {
         let reason = if agreed { Reason::ClientClosed } else { reason };
         let report = self.count(reason);
         *enter(&self.last_word) = Some(report);
-        self.over.store(true, Ordering::Release);
+        self.over.store(true, Ordering::SeqCst);
         report
     }
 

@@ -87,8 +87,8 @@ impl SingleServer {
             outbox: Outbox { messages, yield_time },
             threads: Vec::with_capacity(3),
         };
+        let writer = Writer::new(slot.clone(), parcels, outbox.clone());
         let reader = Reader { slot: slot.clone(), outbox, recycled };
-        let writer = Writer::new(slot.clone(), parcels);
         let acceptor = Acceptor::new(slot, listener);
         // If one of them cannot be started, dropping the server stops those that were.
         server.spawn("single-reader", move || reader.run())?;

@@ -22,12 +22,13 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::bell::Bell;
 use crate::connection::Connection;
 use crate::inbox::Parcel;
 use crate::options::{Busy, Options};
+use crate::outbox::{End, Message};
 use crate::record::Record;
 use crate::signal::{Reason, Signal, Subscribers};
 
@@ -35,8 +36,6 @@ use crate::signal::{Reason, Signal, Subscribers};
 const MESSAGES: usize = 1024;
 /// Room beyond that for parcels without bytes, so that ending a session does not wait for a slow client.
 const RESERVE: usize = 64;
-/// How long a client may take to say something, be it goodbye, after the application has closed.
-const QUIET: Duration = Duration::from_millis(20);
 /// What the channel to the writer holds. The allowance lets in no more than `MESSAGES`, so putting waits for the
 /// allowance, where it can be told that the session or the server has ended, and never for the channel.
 pub(crate) const PARCELS: usize = MESSAGES + RESERVE;
@@ -195,7 +194,8 @@ impl Slot {
             state.spare = state.listener.as_ref().and_then(|l| l.try_clone().ok());
         }
         self.busy.store(false, Ordering::Release);
-        let still_sending = reason == Reason::Finished && !record.has_read_all();
+        let being_read = record.taken_up.load(Ordering::Relaxed) && !record.has_read_all();
+        let still_sending = reason == Reason::Finished && being_read;
         state.lingering = Some(connection.clone()).filter(|_| still_sending);
         // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
         self.signals.send(Signal::ProducerFinished(report));
@@ -213,33 +213,35 @@ impl Slot {
         }
     }
 
-    /// For the writer, after the `end` of a session that the application has closed. Its reader comes back as soon as
-    /// the client sends something, or closes as most do. If it does not, soon, nor a new client begins, the client is
-    /// quiet, and nothing is lost when the reader is made to come back.
-    pub(crate) fn recall_reader(&self, record: &Record) {
-        let until = Instant::now() + QUIET;
-        let mut state = enter(&self.state);
-        while let Some(connection) = state.lingering.clone() {
-            let left = until.saturating_duration_since(Instant::now());
-            if record.has_read_all() {
-                return;
-            }
-            if left.is_zero() {
-                state.lingering = None;
-                drop(state);
-                return connection.hang_up();
-            }
-            state = self.ended.wait_for(state, left);
+    /// For the writer, after the `end` of a session that the application has closed while its client may be sending. A
+    /// reader that is inside a read comes back when the client says something, which may be never; the application is
+    /// not to wait for that, so that the end is put in the outbox from here.
+    pub(crate) fn tell_end(&self, record: &Arc<Record>, outbox: &SyncSender<Message>) {
+        let state = enter(&self.state);
+        let connection = match &state.lingering {
+            Some(connection) if Arc::ptr_eq(&connection.record, record) => connection.clone(),
+            _ => return,
+        };
+        if record.has_read_all() || !record.in_read.load(Ordering::SeqCst) {
+            return; // it has put the end there itself, or is about to
+        }
+        let told = outbox.try_send(Message::ProducerFinished(End::new(record.clone()))).is_ok();
+        record.end_told.store(told, Ordering::Relaxed);
+        drop(state);
+        if !told {
+            // There is no room, and this thread must not wait for it: the reader must, and is called back, at the risk
+            // of a RST.
+            connection.hang_up();
         }
     }
 
     /// For the reader: all is read that is for the application. The connection, if the session was ended and is to
-    /// linger.
-    pub(crate) fn reading_ended(&self, record: &Arc<Record>) -> Option<Arc<Connection>> {
+    /// linger; and whether the application has been told.
+    pub(crate) fn reading_ended(&self, record: &Arc<Record>) -> (Option<Arc<Connection>>, bool) {
         let state = enter(&self.state);
         record.set_read_all();
-        self.ended.ring();
-        state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record))
+        let lingering = state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record));
+        (lingering, record.end_told.load(Ordering::Relaxed))
     }
 
     /// For the reader: that is over.
@@ -260,7 +262,10 @@ impl Slot {
         loop {
             let waiting_for_end = match (&state.live, last) {
                 (Some(live), Some(last)) if Arc::ptr_eq(&live.record, last) => Some(last),
-                (Some(live), _) => return Some(live.clone()),
+                (Some(live), _) => {
+                    live.record.taken_up.store(true, Ordering::Relaxed);
+                    return Some(live.clone());
+                }
                 (None, _) if state.stop_by.is_some() => return None,
                 (None, _) => None,
             };

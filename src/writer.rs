@@ -8,14 +8,14 @@
 use std::io::{self, IoSlice, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::chunk::Chunk;
 use crate::connection::Connection;
 use crate::inbox::Parcel;
-use crate::outbox::receive_patiently;
+use crate::outbox::{receive_patiently, Message};
 use crate::reader::is_timeout;
 use crate::record::Record;
 use crate::signal::Reason;
@@ -27,6 +27,8 @@ const GATHER: usize = 128;
 pub(crate) struct Writer {
     slot: Arc<Slot>,
     inbox: Receiver<Parcel>,
+    /// For the end of a session whose reader waits for a client that says nothing; see `Slot::tell_end`.
+    outbox: SyncSender<Message>,
     /// Taken out of the inbox while gathering, but not for the same session.
     next: Option<Parcel>,
     /// What is being written; empty between writes.
@@ -34,8 +36,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(slot: Arc<Slot>, inbox: Receiver<Parcel>) -> Writer {
-        Writer { slot, inbox, next: None, gathered: Vec::with_capacity(GATHER) }
+    pub(crate) fn new(slot: Arc<Slot>, inbox: Receiver<Parcel>, outbox: SyncSender<Message>) -> Writer {
+        Writer { slot, inbox, outbox, next: None, gathered: Vec::with_capacity(GATHER) }
     }
 
     /// The writer thread.
@@ -51,7 +53,7 @@ impl Writer {
                 }
                 Parcel::Finish(record) => {
                     self.slot.end(&record, Reason::Finished);
-                    self.slot.recall_reader(&record);
+                    self.slot.tell_end(&record, &self.outbox);
                 }
                 Parcel::Wake => {}
             }

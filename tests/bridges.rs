@@ -6,6 +6,8 @@ mod visitor;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::thread;
 
 use visitor::*;
@@ -73,8 +75,16 @@ fn exec_loses_nothing_of_a_process_that_does_not_read_what_the_client_goes_on_se
     for _ in 0..3 {
         let mut client = connect(exec.addr);
         let mut sending = client.try_clone().unwrap();
-        let sending = thread::spawn(move || while sending.write_all(&[1; 10_000]).is_ok() {});
+        let done = Arc::new(AtomicBool::new(false));
+        let (has_all, done) = (done.clone(), done);
+        let sending =
+            thread::spawn(
+                move || {
+                    while !done.load(Ordering::Relaxed) && sending.write_all(&[1; 10_000]).is_ok() {}
+                },
+            );
         assert_eq!(rest(&mut client).len(), 20_000_000);
+        has_all.store(true, Ordering::Relaxed);
         sending.join().unwrap();
     }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use single_server::{Message, Options, Reason};
 use visitor::*;
 
-const IDLE: Duration = Duration::from_millis(200);
+const IDLE: Duration = Duration::from_millis(400);
 
 #[test]
 fn who_says_nothing_is_idle() {
@@ -44,7 +44,7 @@ fn traffic_from_the_client_keeps_it() {
     let mut client = connect(server.local_addr());
     let talking = thread::spawn(move || {
         for _ in 0..20 {
-            thread::sleep(IDLE / 4);
+            thread::sleep(IDLE / 8);
             client.write_all(b"still here").unwrap();
         }
         client.shutdown(Shutdown::Write).unwrap();
@@ -68,7 +68,7 @@ fn traffic_to_the_client_keeps_it() {
     let inbox = server.inbox();
     let talking = thread::spawn(move || {
         for _ in 0..20 {
-            thread::sleep(IDLE / 4);
+            thread::sleep(IDLE / 8);
             inbox.send("tick").unwrap();
         }
     });

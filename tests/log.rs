@@ -74,7 +74,7 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
 #[test]
 fn every_end_has_its_reason() {
     let finished = |echo: &Running| echo.line_with("finished ").split(": ").nth(1).unwrap().to_string();
-    let echo = start(&["--busy", "replace", "--idle-timeout", "0.2", "echo"], |_| {});
+    let echo = start(&["--busy", "replace", "--idle-timeout", "1", "echo"], |_| {});
     let mut client = connect(echo.addr);
     ping(&mut client).unwrap();
     let mut newer = connect(echo.addr);

@@ -82,11 +82,12 @@ fn many_small_messages_keep_their_order() {
 #[test]
 fn bytes_sent_before_a_full_close_come_out_even_if_the_answers_cannot_go() {
     // The first answer meets a closed socket and is answered with a RST; what the client sent before stays readable.
-    let server = SingleServer::bind("127.0.0.1:0").unwrap();
-    let sent = pattern(4, 1 << 20);
+    // Few enough that all are in the server's kernel by then: what is still in the client's is lost with the RST.
+    let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let sent = pattern(4, 60_000);
     let mut client = connect(server.local_addr());
-    let copy = sent.clone();
-    let closing = thread::spawn(move || client.write_all(&copy).unwrap());
+    client.write_all(&sent).unwrap();
+    drop(client); // before anything has come that it leaves unread, which would make it a RST at once
     let mut received = Vec::new();
     let inbox = server.inbox();
     loop {
@@ -99,7 +100,6 @@ fn bytes_sent_before_a_full_close_come_out_even_if_the_answers_cannot_go() {
             Message::ProducerFinished(_) => break,
         }
     }
-    closing.join().unwrap();
     assert_same(&received, &sent);
 }
 
@@ -159,7 +159,10 @@ fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
             let mut piece = [0; 50_000];
             loop {
                 match client.read(&mut piece).unwrap() {
-                    0 => return all,
+                    0 => {
+                        let _ = client.shutdown(Shutdown::Both); // ends the sending
+                        return all;
+                    }
                     count => all.extend_from_slice(&piece[..count]),
                 }
                 thread::yield_now();
@@ -169,6 +172,45 @@ fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
         assert_eq!(session.close().reason, Reason::Finished);
         assert_same(&reading.join().unwrap(), &answer);
         sending.join().unwrap();
+    }
+}
+
+#[test]
+fn a_client_that_pauses_and_then_goes_on_sending_gets_all_of_a_long_answer() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let answer = pattern(8, 8 << 20);
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    let reading = thread::spawn(move || {
+        let mut all = Vec::new();
+        let mut piece = vec![0; 100_000];
+        loop {
+            match client.read(&mut piece).unwrap() {
+                0 => return all,
+                count => all.extend_from_slice(&piece[..count]),
+            }
+            // Silent until the answer has begun, then a word now and then.
+            thread::sleep(std::time::Duration::from_millis(3));
+            let _ = client.write(b"and another thing");
+        }
+    });
+    session.write_all(&answer).unwrap();
+    session.close();
+    assert_same(&reading.join().unwrap(), &answer);
+}
+
+#[test]
+fn an_application_that_closes_is_told_the_end_at_once_although_the_client_says_nothing() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(connect(server.local_addr()));
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        server.control().finish();
+        match next_message(&server) {
+            Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Finished),
+            other => panic!("{other:?}"),
+        }
     }
 }
 
