@@ -60,6 +60,7 @@
 //! | a newcomer during the close, under `Refuse` | `end` makes the listener under the lock; `begin` comes after the old one is closed | `busy.rs`, `refuse_...` |
 //! | a reply in the queue, and a newcomer who replaces its client | as for the first | `apart.rs`, `what_is_queued...` |
 //! | the application closes while the client still sends | the connection lingers, read from and not delivered, so that no RST takes the place of the answer | `whole.rs`, `a_client_that_goes_on_sending...` |
+//! | the application closes while the client is silent, and the reader so inside a read | the writer puts the end in the outbox; each says where it is before it looks where the other is | `whole.rs`, `an_application_that_closes_is_told...` |
 //! | a stop during `accept` | the flag is set, then we connect to ourselves; a connection that comes after the flag is dropped | `stop_stops.rs`, `while_nobody_is_connected...` |
 //! | a stop while the application waits for room | it waits under the slot's lock, not in the channel, and is told | `stop_stops.rs`, `while_a_client_never_reads` |
 //! | the last message before a stop | the writer goes home when the inbox is empty by the books, not by the channel | `stop_stops.rs`, `after_the_client_has_had...` |
