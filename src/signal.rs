@@ -110,7 +110,8 @@ pub enum Reason {
 /// The account of one session.
 ///
 /// `sent` counts what the kernel took; whether the client read it, TCP does not tell. What the inbox took for the
-/// session and the kernel did not, is `discarded`.
+/// session and the kernel did not, is `discarded`. A write that is under way at the moment when a connection is cut or
+/// breaks is counted with the discarded, even if some of it still gets out.
 ///
 /// # Examples
 ///
