@@ -51,7 +51,7 @@ type Serve = dyn FnMut(&mut Session) -> io::Result<()>;
 
 fn run(args: Args) -> io::Result<()> {
     // Time for the last client to take what is on its way, with --once; otherwise a signal ends it, without any.
-    let options = args.options.linger(Duration::from_secs(10));
+    let options = args.options.linger(Duration::from_secs(5));
     let mut server = options.bind(&args.listen[..]).map_err(|e| match e.kind() {
         io::ErrorKind::AddrInUse => io::Error::new(e.kind(), format!("{e}; give another port with --listen")),
         _ => e,

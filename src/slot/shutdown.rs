@@ -4,6 +4,7 @@
 //! so does `stop`, in case the acceptor cannot be woken (promise 8).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpStream};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::{enter, Slot};
@@ -47,7 +48,8 @@ impl Slot {
         let mut state = enter(&self.state);
         while let (Some(open), Some(by)) = (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by) {
             let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            // One that was silent when the application closed loses nothing if it is not waited for.
+            if left.is_zero() || open.record.end_told.load(Ordering::Relaxed) {
                 let open = open.clone();
                 // Of the two it is: if it is live, for a first time, and if it lingers, for good.
                 self.end_locked(state, &open.record, Reason::Stopped);
