@@ -20,13 +20,17 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Tells the client, and wakes the reader and the writer if they are inside a call on the stream. The
-    /// descriptor goes with the last of the three who holds it.
-    pub(crate) fn hang_up(&self) {
+    /// Cuts the connection: tells the client, and wakes the reader and the writer if they are inside a call on the
+    /// stream. The descriptor goes with the last of the three who holds it. What the client has sent and nobody has
+    /// read makes the kernel follow up with a RST, which also frees the client's end of what it would still send.
+    pub(crate) fn cut(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
-        if !self.record.has_read_all() {
-            take_what_is_there(&self.stream);
-        }
+    }
+
+    /// Cuts it when the server stops, with a client that may be sending while its last answer is on its way.
+    pub(crate) fn hang_up(&self) {
+        self.cut();
+        take_what_is_there(&self.stream);
     }
 }
 

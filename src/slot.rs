@@ -166,7 +166,7 @@ impl Slot {
         let _ = self.inbox.try_send(Parcel::Wake);
         self.begun.ring();
         if let Some(connection) = lingering {
-            connection.hang_up();
+            connection.cut();
         }
     }
 
@@ -208,8 +208,10 @@ impl Slot {
         self.room.ring();
         if still_sending {
             connection.say_goodbye();
-        } else {
+        } else if reason == Reason::Stopped {
             connection.hang_up();
+        } else {
+            connection.cut();
         }
     }
 
@@ -231,7 +233,7 @@ impl Slot {
         if !told {
             // There is no room, and this thread must not wait for it: the reader must, and is called back, at the risk
             // of a RST.
-            connection.hang_up();
+            connection.cut();
         }
     }
 

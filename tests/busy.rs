@@ -207,6 +207,26 @@ fn replace_frees_the_slot_of_a_client_that_never_reads_and_an_application_that_i
 }
 
 #[test]
+fn a_client_that_is_cut_is_not_left_with_what_it_had_yet_to_send() {
+    // Else both ends of the connection stay for minutes, each with megabytes that the other will not take.
+    let server = Options::new().buffer_size(1024).busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut old = connect(server.local_addr());
+    flood(&mut old, &vec![1; 30 << 20]); // more than the outbox and the kernel's buffer hold
+    let new = connect(server.local_addr());
+    assert_eq!(next_report(&signals).reason, Reason::Replaced);
+    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    let refused = in_time("a client that was cut", move || loop {
+        if let Err(e) = old.write(&[1; 1 << 16]) {
+            return e;
+        }
+    });
+    let reset = matches!(refused.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+    assert!(reset, "{refused}");
+    drop(new);
+}
+
+#[test]
 fn every_policy_serves_one_after_the_other_without_a_retry() {
     for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = with(policy.clone());

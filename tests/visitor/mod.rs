@@ -11,7 +11,7 @@ use std::time::Duration;
 use single_server::{Message, Options, Report, Signal, SingleServer};
 
 /// Only a hang takes this long.
-pub const DEADLINE: Duration = Duration::from_secs(240);
+pub const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Runs something that must come to its end.
 pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
