@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address or an address prefix such as `192.168.1.0/24` or `fd00::/8`.
@@ -26,31 +26,32 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Prefix {
-    /// The address, without the bits after the prefix, at the upper end of 128 bits.
+    /// The address as one of IPv6 (those of IPv4 mapped), with zeros after the prefix.
     network: u128,
     bits: u32,
-    v4: bool,
 }
 
 impl Prefix {
     /// Whether the address is in the range.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        let (address, v4) = widen(ip);
-        v4 == self.v4 && address & mask(self.bits) == self.network
+        let address = widen(ip);
+        // IPv4 has its place in IPv6, but who allows all of that, or half of it, does not mean it.
+        address & mask(self.bits) == self.network && (self.bits >= V4_STARTS || !is_v4(address))
     }
 }
 
-/// The address at the upper end of 128 bits, and whether it is IPv4.
-fn widen(ip: IpAddr) -> (u128, bool) {
-    let v4 = match ip {
-        IpAddr::V4(v4) => Some(v4),
-        IpAddr::V6(v6) => v6.to_ipv4_mapped(),
-    };
-    match (v4, ip) {
-        (Some(v4), _) => (u128::from(u32::from(v4)) << 96, true),
-        (None, IpAddr::V6(v6)) => (u128::from(v6), false),
-        (None, IpAddr::V4(_)) => unreachable!("an IPv4 address is one"),
+/// How many bits of a mapped address come before the IPv4 address.
+const V4_STARTS: u32 = 96;
+
+fn widen(ip: IpAddr) -> u128 {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped().into(),
+        IpAddr::V6(v6) => v6.into(),
     }
+}
+
+fn is_v4(address: u128) -> bool {
+    address >> 32 == 0xffff
 }
 
 fn mask(bits: u32) -> u128 {
@@ -62,25 +63,18 @@ impl FromStr for Prefix {
 
     fn from_str(text: &str) -> io::Result<Prefix> {
         let parse = || {
-            let (ip, bits) = match text.split_once('/') {
-                Some((ip, bits)) => (ip, Some(bits)),
-                None => (text, None),
-            };
+            let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
             let ip: IpAddr = ip.parse().ok()?;
-            let (address, v4) = widen(ip);
             let most = if ip.is_ipv4() { 32 } else { 128 };
             let bits = match bits {
-                Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse().ok()?,
+                Some(bits) if bits.bytes().all(|b| b.is_ascii_digit()) => bits.parse::<u8>().ok()?.into(),
                 Some(_) => return None,
                 None => most,
             };
-            // A prefix of mapped addresses, such as ::ffff:10.0.0.0/104, is the IPv4 prefix it stands for.
-            let bits = match (v4, most) {
-                _ if bits > most => return None,
-                (true, 128) => u32::checked_sub(bits, 96)?,
-                _ => bits,
-            };
-            Some(Prefix { network: address & mask(bits), bits, v4 })
+            let address = widen(ip);
+            let bits = bits + (128 - most);
+            let sensible = bits <= 128 && (bits >= V4_STARTS || !is_v4(address));
+            sensible.then(|| Prefix { network: address & mask(bits), bits })
         };
         parse().ok_or_else(|| {
             let what = format!("{text:?} is not an IP address or prefix such as 10.0.0.0/8 or fd00::/8");
@@ -91,11 +85,10 @@ impl FromStr for Prefix {
 
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let network = if self.v4 {
-            IpAddr::from(((self.network >> 96) as u32).to_be_bytes())
-        } else {
-            IpAddr::from(self.network.to_be_bytes())
-        };
-        write!(f, "{network}/{}", self.bits)
+        let network = Ipv6Addr::from(self.network);
+        match network.to_ipv4_mapped() {
+            Some(v4) => write!(f, "{v4}/{}", self.bits - V4_STARTS),
+            None => write!(f, "{network}/{}", self.bits),
+        }
     }
 }

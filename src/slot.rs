@@ -44,10 +44,8 @@ pub(crate) struct Slot {
     /// A client is being served. Only the acceptor sets it, only `end` clears it.
     busy: AtomicBool,
     state: Mutex<State>,
-    /// A session began, or the server is to stop: for the reader, and for the writer with bytes for whoever comes.
-    begun: Bell,
-    /// A session ended or got nearer to it, or the server is to stop: for the acceptor and for `stop`.
-    ended: Bell,
+    /// A session began, ended or got nearer to its end, or the server is to stop: for whoever waits for that.
+    changed: Bell,
     /// There is room in the inbox, or no longer a reason to wait for it: for those who put.
     room: Bell,
     inbox: SyncSender<Parcel>,
@@ -58,6 +56,7 @@ pub(crate) struct Slot {
     pub(crate) local_addr: SocketAddr,
 }
 
+#[derive(Default)]
 struct State {
     live: Option<Arc<Connection>>,
     /// A session that the application has closed while its client was still sending: over, but its connection is kept
@@ -98,18 +97,8 @@ impl Slot {
     ) -> io::Result<Slot> {
         Ok(Slot {
             busy: AtomicBool::new(false),
-            state: Mutex::new(State {
-                live: None,
-                lingering: None,
-                stop_by: None,
-                weight: 0,
-                messages: 0,
-                listener: None,
-                spare: listener.try_clone().ok(),
-                accepted_last: false,
-            }),
-            begun: Bell::default(),
-            ended: Bell::default(),
+            state: Mutex::new(State { spare: listener.try_clone().ok(), ..State::default() }),
+            changed: Bell::default(),
             room: Bell::default(),
             inbox,
             recycled,
@@ -164,7 +153,7 @@ impl Slot {
         // The writer and the reader wake up side by side: the first answer often comes before the writer could have
         // been woken for it.
         let _ = self.inbox.try_send(Parcel::Wake);
-        self.begun.ring();
+        self.changed.ring();
         if let Some(connection) = lingering {
             connection.cut();
         }
@@ -199,12 +188,8 @@ impl Slot {
         state.lingering = Some(connection.clone()).filter(|_| still_sending);
         // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
         self.signals.send(Signal::ProducerFinished(report));
-        let last = state.stop_by.is_some();
         drop(state);
-        self.ended.ring();
-        if last {
-            self.begun.ring(); // the reader need not wait for another one
-        }
+        self.changed.ring();
         self.room.ring();
         if still_sending {
             connection.say_goodbye();
@@ -251,7 +236,7 @@ impl Slot {
         let mut state = enter(&self.state);
         let other = |connection: &Arc<Connection>| !Arc::ptr_eq(&connection.record, record);
         state.lingering = state.lingering.take().filter(other);
-        self.ended.ring();
+        self.changed.ring();
     }
 
     /// For the reader: waits for a session other than the `last` one it has dealt with. `None` at the end of the
@@ -273,13 +258,13 @@ impl Slot {
             };
             state = match (waiting_for_end, self.options.idle_timeout) {
                 (Some(last), Some(idle)) => match last.idle_after(idle) {
-                    Some(wait) => self.begun.wait_for(state, wait),
+                    Some(wait) => self.changed.wait_for(state, wait),
                     None => {
                         self.end_locked(state, last, Reason::Idle);
                         enter(&self.state)
                     }
                 },
-                _ => self.begun.wait(state),
+                _ => self.changed.wait(state),
             };
         }
     }
@@ -288,7 +273,7 @@ impl Slot {
     pub(crate) fn wait_until_over(&self, record: &Record) {
         let mut state = enter(&self.state);
         while !record.is_over() {
-            state = self.ended.wait(state);
+            state = self.changed.wait(state);
         }
     }
 
@@ -302,7 +287,7 @@ impl Slot {
                 (_, Some(_)) => return None,
                 (Some(live), None) => return Some(live.clone()),
                 (None, None) if state.stop_by.is_some() => return None,
-                (None, None) => state = self.begun.wait(state),
+                (None, None) => state = self.changed.wait(state),
             }
         }
     }

@@ -79,7 +79,7 @@ impl Writer {
         self.gathered.push(first);
         while self.gathered.len() < GATHER {
             match self.inbox.try_recv() {
-                Ok(Parcel::Bytes(too, chunk)) if same(&too, &to) => self.gathered.push(chunk),
+                Ok(Parcel::Bytes(too, chunk)) if address(&too) == address(&to) => self.gathered.push(chunk),
                 Ok(other) => {
                     self.next = Some(other);
                     break;
@@ -158,10 +158,6 @@ fn write_once(mut stream: &TcpStream, chunks: &[Chunk]) -> io::Result<usize> {
     stream.write_vectored(&slices[..chunks.len()])
 }
 
-fn same(a: &Option<Arc<Record>>, b: &Option<Arc<Record>>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
-        (None, None) => true,
-        _ => false,
-    }
+fn address(to: &Option<Arc<Record>>) -> Option<*const Record> {
+    to.as_ref().map(Arc::as_ptr)
 }

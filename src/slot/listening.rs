@@ -13,7 +13,7 @@ impl Slot {
     pub(crate) fn wait_until_free(&self) {
         let mut state = enter(&self.state);
         while state.live.is_some() && state.stop_by.is_none() {
-            state = self.ended.wait(state);
+            state = self.changed.wait(state);
         }
     }
 
@@ -33,7 +33,7 @@ impl Slot {
         let mut state = enter(&self.state);
         while state.stop_by.is_none() && Instant::now() < until {
             let left = until.saturating_duration_since(Instant::now());
-            state = self.ended.wait_for(state, left);
+            state = self.changed.wait_for(state, left);
         }
     }
 

@@ -22,15 +22,14 @@ impl Slot {
         state.spare = None;
         state.listener = None;
         drop(state);
-        self.begun.ring();
-        self.ended.ring();
+        self.changed.ring();
         self.room.ring();
         let _ = self.inbox.try_send(Parcel::Wake);
         self.wake_acceptor();
     }
 
     /// Connects to ourselves, which makes a blocked `accept` return; the acceptor then sees why. An error can mean
-    /// that it is not in `accept` but in a pause, from which `ended` has woken it.
+    /// that it is not in `accept` but in a pause, from which `changed` has woken it.
     fn wake_acceptor(&self) {
         let mut addr = self.local_addr;
         if addr.ip().is_unspecified() {
@@ -55,14 +54,14 @@ impl Slot {
                 self.end_locked(state, &open.record, Reason::Stopped);
                 return open.hang_up();
             }
-            state = self.ended.wait_for(state, left);
+            state = self.changed.wait_for(state, left);
         }
     }
 
     /// The acceptor's last act.
     pub(crate) fn accepted_last(&self) {
         enter(&self.state).accepted_last = true;
-        self.ended.ring();
+        self.changed.ring();
     }
 
     /// Waits for that, and knocks again as long as it does not come, which takes a process without a free
@@ -74,7 +73,7 @@ impl Slot {
             if Instant::now() > give_up {
                 return false;
             }
-            let waited = self.ended.wait_for(state, Duration::from_millis(20));
+            let waited = self.changed.wait_for(state, Duration::from_millis(20));
             drop(waited);
             self.wake_acceptor();
             state = enter(&self.state);
