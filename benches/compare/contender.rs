@@ -6,6 +6,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::mpsc::{sync_channel, Receiver, TryRecvError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,7 @@ impl Drop for Contender {
 pub fn serve(what: &[&str]) -> ExitCode {
     let done = match what {
         ["loop", size] => plain_loop(size.parse().expect("a size")),
+        ["shape"] => bare_shape(),
         ["drop"] => accept_and_drop(),
         ["write", count] => write_each(count.parse().expect("a count")),
         ["inbox", count] => inbox_each(count.parse().expect("a count")),
@@ -172,6 +174,44 @@ fn plain_loop(size: usize) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Three threads, two channels, and nothing else: what the shape costs by itself, whatever is built in it.
+fn bare_shape() -> io::Result<()> {
+    for stream in listen()?.incoming() {
+        let stream = stream?;
+        stream.set_nodelay(true)?;
+        let (outbox, messages) = sync_channel::<Vec<u8>>(4);
+        let (inbox, parcels) = sync_channel(4);
+        thread::scope(|scope| {
+            scope.spawn(
+                move || while patiently(&messages).map_or(false, |message| inbox.send(message).is_ok()) {},
+            );
+            scope.spawn(|| {
+                let parcels = parcels;
+                while patiently(&parcels).map_or(false, |parcel| (&stream).write_all(&parcel).is_ok()) {}
+            });
+            let mut buffer = [0; 65536];
+            while let Ok(count @ 1..) = (&stream).read(&mut buffer) {
+                if outbox.send(buffer[..count].to_vec()).is_err() {
+                    break;
+                }
+            }
+            drop(outbox);
+        });
+    }
+    Ok(())
+}
+
+fn patiently<T>(receiver: &Receiver<T>) -> Option<T> {
+    let until = Instant::now() + Duration::from_micros(50);
+    while Instant::now() < until {
+        match receiver.try_recv() {
+            Err(TryRecvError::Empty) => thread::yield_now(),
+            received => return received.ok(),
+        }
+    }
+    receiver.recv().ok()
 }
 
 /// The quickest refusal there is.

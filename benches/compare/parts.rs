@@ -56,10 +56,11 @@ fn roundtrip(effort: Effort) {
     heading(&format!("round trip: 64 bytes, {count} times; µs"));
     let contenders = [
         ("plain loop", Contender::own(&["loop", "262144"])),
+        ("three bare threads, two channels", Contender::own(&["shape"])),
         ("single-server echo", Contender::ours(&["echo"])),
     ];
-    let mut p50 = vec![Vec::new(); 2];
-    let mut p99 = vec![Vec::new(); 2];
+    let mut p50 = vec![Vec::new(); contenders.len()];
+    let mut p99 = vec![Vec::new(); contenders.len()];
     for _ in 0..effort.rounds {
         for (i, (_, contender)) in contenders.iter().enumerate() {
             let times = round_trips(&mut connect(contender.addr), count);
@@ -68,7 +69,7 @@ fn roundtrip(effort: Effort) {
         }
     }
     for (i, (name, _)) in contenders.iter().enumerate() {
-        let target = |text: &'static str| if i == 1 { text } else { "" };
+        let target = |text: &'static str| if i == 2 { text } else { "" };
         let value = |of: &[f64]| format!("{:.1}", median(of.to_vec()));
         row(&format!("{name}, p50"), &value(&p50[i]), Some(ratio(&p50[i], &p50[0])), target("<= 0.33"));
         row(&format!("{name}, p99"), &value(&p99[i]), Some(ratio(&p99[i], &p99[0])), target("<= 0.8"));

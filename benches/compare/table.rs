@@ -38,8 +38,8 @@ pub fn row(name: &str, value: &str, ratio: Option<f64>, target: &str) {
     match ratio {
         Some(ratio) => {
             let bar = "#".repeat(((ratio * 20.0).round() as usize).min(60));
-            println!("  {name:<34} {value:>16} {ratio:>8.2}  {target:<12} {bar}");
+            println!("  {name:<37} {value:>16} {ratio:>8.2}  {target:<12} {bar}");
         }
-        None => println!("  {name:<34} {value:>16} {:>8}  {target}", ""),
+        None => println!("  {name:<37} {value:>16} {:>8}  {target}", ""),
     }
 }
