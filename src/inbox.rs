@@ -150,8 +150,7 @@ impl Inbox {
     /// there is an [`idle_timeout`](crate::Options::idle_timeout). See [`Client`](crate::Client) for an example.
     ///
     /// A client that is still sending is listened to for five seconds, or until the next one comes, and what it says is
-    /// dropped: a socket that is closed on unread bytes is reset by the kernel,
-    /// with the loss of what had yet to go out.
+    /// dropped: a socket that is closed on unread bytes is reset by the kernel, with the loss of what had yet to go out.
     pub fn finish(&self) {
         match &self.to {
             Some(record) => self.slot.finish(record),
@@ -166,6 +165,26 @@ impl Inbox {
     /// Whether the session that this leads to is over or, if it leads to any, the server is stopped.
     ///
     /// For whoever has something to do for the session beside sending, such as a process to end.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{SendError, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// let inbox = session.inbox();
+    /// assert!(!inbox.is_over());
+    ///
+    /// inbox.finish(); // on another thread, say
+    /// session.wait_until_over();
+    /// assert!(inbox.is_over());
+    /// assert!(matches!(inbox.send("too late"), Err(SendError::Over(_))));
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn is_over(&self) -> bool {
         match &self.to {
             Some(record) => record.is_over(),

@@ -71,39 +71,52 @@
 //! # Embedding
 //!
 //! A [`SingleServer`] is `Send`: keep it as a field, move it to a thread. It is not `Sync`, since there is one outbox. The
-//! handles [`Inbox`] and [`Control`] are both, and cloned freely, so that another thread (one that waits for signals,
-//! say) can end the server:
+//! handles [`Inbox`] and [`Control`] are both, and cloned freely, so that another thread can end the server, such as the
+//! one on which a signal handler's crate tells of signals. Your tests give it port 0, or a listener of their own
+//! ([`Options::listen_on`]):
 //!
 //! ```
-//! use single_server::{echo, Control, SingleServer};
-//! use std::net::SocketAddr;
-//! use std::thread::{self, JoinHandle};
+//! use single_server::{Options, SingleServer};
+//! use std::io::{BufRead, BufReader, Write};
+//! use std::net::{TcpListener, TcpStream};
+//! use std::thread;
 //!
-//! struct DebugPort {
-//!     addr: SocketAddr,
-//!     control: Control,
-//!     thread: JoinHandle<()>,
+//! struct Counter {
+//!     port: SingleServer,
+//!     count: u64,
 //! }
 //!
-//! impl DebugPort {
-//!     fn open(addr: &str) -> std::io::Result<DebugPort> {
-//!         let server = SingleServer::bind(addr)?;
-//!         Ok(DebugPort {
-//!             addr: server.local_addr(),
-//!             control: server.control(),
-//!             thread: thread::spawn(move || echo(&server)),
-//!         })
-//!     }
-//!
-//!     fn close(self) {
-//!         self.control.shutdown();
-//!         self.thread.join().expect("echo does not panic");
+//! impl Counter {
+//!     /// Counts the lines that clients send, until the server is stopped.
+//!     fn run(&mut self) {
+//!         while let Some(session) = self.port.accept() {
+//!             let mut out = session.inbox();
+//!             // An error is a client that broke off.
+//!             for _line in BufReader::new(session).lines().map_while(|line| line.ok()) {
+//!                 self.count += 1;
+//!                 let _ = writeln!(out, "{}", self.count);
+//!             }
+//!         }
 //!     }
 //! }
 //!
-//! let port = DebugPort::open("127.0.0.1:0")?; // any free port, as a test would
-//! println!("debug port at {}", port.addr);
-//! port.close();
+//! let listener = TcpListener::bind("127.0.0.1:0")?;
+//! let addr = listener.local_addr()?;
+//! let mut counter = Counter { port: Options::new().listen_on(listener)?, count: 0 };
+//! let control = counter.port.control();
+//! let running = thread::spawn(move || {
+//!     counter.run();
+//!     counter.count
+//! });
+//!
+//! let mut client = TcpStream::connect(addr)?;
+//! client.write_all(b"one\n")?;
+//! let mut answer = String::new();
+//! BufReader::new(client).read_line(&mut answer)?;
+//! assert_eq!(answer, "1\n");
+//!
+//! control.shutdown(); // from any thread
+//! assert_eq!(running.join().expect("it does not panic"), 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
 //!

@@ -8,7 +8,14 @@ use std::time::Duration;
 use crate::prefix::Prefix;
 use crate::server::SingleServer;
 
-/// What a second client meets while one is being served.
+/// What a second client meets while one is being served; for [`Options::busy`].
+///
+/// ```
+/// use single_server::{Busy, Options};
+///
+/// let newest_wins = Options::new().busy(Busy::Replace);
+/// let said_politely = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Busy {
     /// Its connection is closed at once. The default.
@@ -135,6 +142,23 @@ impl Options {
     ///
     /// Precise to an eighth of the time. While the application leaves the outbox full, no time is counted against
     /// the client.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Options, Reason};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Options::new()
+    ///     .idle_timeout(Duration::from_millis(50))
+    ///     .bind("127.0.0.1:0")?;
+    /// let silent = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.wait_until_over().reason, Reason::Idle);
+    /// # drop(silent);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn idle_timeout(mut self, time: Duration) -> Options {
         self.idle_timeout = Some(time.min(FOREVER));
         self
@@ -168,6 +192,18 @@ impl Options {
     ///
     /// That the address cannot be listened on, naming it; that a thread cannot be started;
     /// [`io::ErrorKind::InvalidInput`] for a setting that makes no sense, naming it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    ///
+    /// let server = Options::new().bind("127.0.0.1:0")?;
+    /// let error = Options::new().bind(server.local_addr()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
         for addr in addr.to_socket_addrs()? {

@@ -2,8 +2,9 @@
 //!
 //! Takes one connection after the other from the slot and is the one that puts messages in the outbox, so that what
 //! comes out of it is `Connected`, `Data`..., `ProducerFinished` for one session after the other without any further
-//! agreement (promises 2 and 3). In one case the writer puts the end there for it: `Slot::tell_end`. Owns the stock of used buffers and reads straight into them. When the
-//! outbox is full it waits, and TCP holds the client back (promise 5).
+//! agreement (promises 2 and 3); in one case the writer puts the end there for it, see `Slot::tell_end`. Owns the stock
+//! of used buffers and reads straight into them. When the outbox is full it waits, and TCP holds the client back
+//! (promise 5).
 
 use std::io::{self, Read};
 use std::sync::atomic::Ordering;

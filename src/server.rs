@@ -112,6 +112,22 @@ impl SingleServer {
     }
 
     /// Whether a client is connected at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// assert!(!server.is_busy());
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept();
+    /// assert!(session.is_some());
+    /// # drop(session);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn is_busy(&self) -> bool {
         self.slot.is_busy()
     }
@@ -199,6 +215,17 @@ impl SingleServer {
     /// That a thread panicked, which would be a defect of this crate, or that the acceptor could not be woken, which
     /// takes a process that has not had a free file descriptor for a second. The acceptor then ends at the next
     /// connection.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// server.stop()?;
+    /// let again = SingleServer::bind(server.local_addr())?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stop(&mut self) -> io::Result<()> {
         if self.threads.is_empty() {
             return Ok(());

@@ -75,6 +75,31 @@ impl<'a> Session<'a> {
     }
 
     /// Waits for the next bytes from the client, without copying them; `None` when no more will come.
+    ///
+    /// # Examples
+    ///
+    /// To send back what comes, as it comes:
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{Read, Write};
+    /// use std::net::{Shutdown, TcpStream};
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// client.write_all(b"there and back")?;
+    /// client.shutdown(Shutdown::Write)?;
+    ///
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// while let Some(chunk) = session.next_chunk() {
+    ///     session.inbox().send(chunk)?;
+    /// }
+    /// assert_eq!(session.close().sent, 14);
+    /// let mut back = String::new();
+    /// client.read_to_string(&mut back)?;
+    /// assert_eq!(back, "there and back");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         if let Some(rest) = self.rest.take() {
             return Some(rest);
@@ -129,7 +154,7 @@ impl<'a> Session<'a> {
     /// Waits until somebody else ends the session (the client, the server, or an [`Inbox`] of it on another thread),
     /// and returns the final account.
     ///
-    /// The client's FIN alone is not the end: the application may still answer.
+    /// The client's FIN alone is not the end: the application may still answer. [`Inbox::is_over`] has an example.
     pub fn wait_until_over(&self) -> Report {
         let record = &self.client.record;
         record.slot.wait_until_over(record);
@@ -137,6 +162,21 @@ impl<'a> Session<'a> {
     }
 
     /// The session's account so far or, once it is over, the final one. Until then its reason means nothing.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// TcpStream::connect(server.local_addr())?.write_all(b"four")?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// session.read_to_end(&mut Vec::new())?;
+    /// assert_eq!(session.report().received, 4);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn report(&self) -> Report {
         self.client.record.report()
     }
