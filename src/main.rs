@@ -52,9 +52,16 @@ type Serve = dyn FnMut(&mut Session) -> io::Result<()>;
 fn run(args: Args) -> io::Result<()> {
     // Time for the last client to take what is on its way, with --once; otherwise a signal ends it, without any.
     let options = args.options.linger(Duration::from_secs(5));
-    let mut server = options.bind(&args.listen[..]).map_err(|e| match e.kind() {
-        io::ErrorKind::AddrInUse => io::Error::new(e.kind(), format!("{e}; give another port with --listen")),
-        _ => e,
+    let mut server = options.bind(&args.listen[..]).map_err(|e| {
+        let remedy = match e.kind() {
+            io::ErrorKind::AddrInUse => "give another port with --listen",
+            io::ErrorKind::AddrNotAvailable => "give an address of this machine, or 0.0.0.0 for all of them",
+            io::ErrorKind::PermissionDenied => {
+                "ports below 1024 are for root; give a higher one with --listen"
+            }
+            _ => return e,
+        };
+        io::Error::new(e.kind(), format!("{e}; {remedy}"))
     })?;
     let log = Log::start(&server, args.quiet)?;
     // Only a broken standard output leaves nothing to go on for.

@@ -43,6 +43,7 @@ fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
         (&["-x", "echo"], &["-x", "--help"]),
         (&["echo", "--listen"], &["--listen", "1601"]),
         (&["echo", "--once=yes"], &["--once", "no value"]),
+        (&["-1x", "echo"], &["-x", "--help"]),
         (&["-l", "http", "echo"], &["--listen", "http", "0 to 65535"]),
         (&["-l", "65536", "echo"], &["65536", "0 to 65535"]),
         (&["-l", "+1", "echo"], &["+1", "0 to 65535"]),
@@ -78,13 +79,17 @@ fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
 }
 
 #[test]
-fn an_address_in_use_is_one_line_that_names_it_and_exit_code_1() {
+fn an_address_that_cannot_be_had_is_one_line_that_names_it_and_exit_code_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap().to_string();
-    let output = command().args(["-l", &addr, "echo"]).assert().code(1).stdout("").get_output().clone();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(said.contains(&addr) && said.contains("in use") && said.contains("--listen"), "{said}");
+    let taken = taken.local_addr().unwrap().to_string();
+    for (addr, why, remedy) in
+        [(&taken[..], "in use", "--listen"), ("192.0.2.1:1601", "requested address", "0.0.0.0")]
+    {
+        let output = command().args(["-l", addr, "echo"]).assert().code(1).stdout("").get_output().clone();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.contains(addr) && said.contains(why) && said.contains(remedy), "{said}");
+    }
 }
 
 #[test]
@@ -129,9 +134,11 @@ fn addresses_come_in_three_forms() {
 
 #[test]
 fn quiet_says_nothing() {
-    // Without a line to wait for, the port is one that was free a moment ago.
-    let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let served = std::thread::spawn(move || ping(&mut connect_until_served(addr)));
-    command().args(["-q", "-1", "-l", &addr.to_string(), "echo"]).assert().success().stdout("").stderr("");
-    served.join().unwrap().unwrap();
+    for options in [&["-q", "-1", "-l"][..], &["-1ql"]] {
+        // Without a line to wait for, the port is one that was free a moment ago.
+        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let served = std::thread::spawn(move || ping(&mut connect_until_served(addr)));
+        command().args(options).args([&addr.to_string(), "echo"]).assert().success().stdout("").stderr("");
+        served.join().unwrap().unwrap();
+    }
 }

@@ -61,14 +61,17 @@ pub enum Command {
     Forward(String),
 }
 
-/// The arguments that are left, and the value that was glued to the last option (`--listen=1601`, `-l1601`).
+/// The arguments that are left.
 struct Arguments<I> {
     left: I,
+    /// The value that was glued to the last option (`--listen=1601`, `-l1601`).
     glued: Option<OsString>,
+    /// The options that followed the last one in the same argument (`-1q`).
+    bundled: Option<OsString>,
 }
 
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
-    let mut arguments = Arguments { left: arguments, glued: None };
+    let mut arguments = Arguments { left: arguments, glued: None, bundled: None };
     let mut command = None;
     let mut listen = "1601".to_string();
     let mut options = Options::new();
@@ -168,7 +171,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
 impl<I: Iterator<Item = OsString>> Arguments<I> {
     /// The next argument; an option is separated from the value that is glued to it.
     fn next(&mut self) -> Result<Option<String>, String> {
-        let argument = match self.left.next() {
+        let argument = match self.bundled.take().or_else(|| self.left.next()) {
             Some(argument) => argument
                 .into_string()
                 .map_err(|raw| format!("argument {raw:?} is not UTF-8; only what follows exec may be"))?,
@@ -183,8 +186,10 @@ impl<I: Iterator<Item = OsString>> Arguments<I> {
             let (option, rest) = argument.split_at(2);
             if matches!(option, "-l" | "-b" | "-a") {
                 self.glued = Some(rest.into());
-                return Ok(Some(option.to_string()));
+            } else {
+                self.bundled = Some(format!("-{rest}").into());
             }
+            return Ok(Some(option.to_string()));
         }
         Ok(Some(argument))
     }

@@ -32,7 +32,11 @@ pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) 
     // Under the names that tcpserver gives them.
     command.env("TCPREMOTEIP", session.peer().ip().to_string());
     command.env("TCPREMOTEPORT", session.peer().port().to_string());
-    let mut child = command.spawn().map_err(|e| cannot("start", e))?;
+    let mut child = command.spawn().map_err(|e| {
+        let hint =
+            if e.kind() == io::ErrorKind::NotFound { "; is it installed, and in the PATH?" } else { "" };
+        io::Error::new(e.kind(), format!("cannot start {program:?}: {e}{hint}"))
+    })?;
     let stdin = child.stdin.take();
     let inbox = session.inbox();
     let watched = thread::Builder::new().name("watch".into()).spawn(move || {
