@@ -82,18 +82,15 @@ impl Acceptor {
         if self.slot.is_busy() {
             match &self.slot.options.busy {
                 Busy::Tell(message) => {
-                    turn_away(stream, message);
-                    return self.refuse(peer, Refusal::Busy);
+                    self.refuse(peer, Refusal::Busy);
+                    return turn_away(stream, message);
                 }
                 Busy::Replace => {
                     if let Some(record) = self.slot.current() {
                         self.slot.end(&record, Reason::Replaced);
                     }
                 }
-                Busy::Drop | Busy::Refuse | Busy::Wait => {
-                    drop(stream);
-                    return self.refuse(peer, Refusal::Busy);
-                }
+                Busy::Drop | Busy::Refuse | Busy::Wait => return self.refuse(peer, Refusal::Busy),
             }
         }
         if self.slot.options.busy == Busy::Refuse {
@@ -104,6 +101,7 @@ impl Acceptor {
         self.slot.begin(stream, peer);
     }
 
+    /// Tells those who watch, before the stranger sees its connection dropped by whoever called this.
     fn refuse(&self, peer: SocketAddr, why: Refusal) {
         self.slot.signals.send(Signal::Refused { peer, why });
     }

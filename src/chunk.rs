@@ -26,6 +26,13 @@ use crate::record::Record;
 /// let chunk = Chunk::from("hello");
 /// assert_eq!(chunk.len(), 5);
 /// assert_eq!(chunk.to_vec(), b"hello");
+/// assert_eq!(format!("{chunk:?}"), "Chunk(5 bytes)");
+///
+/// // To read from it, as from anything of bytes:
+/// let mut text = String::new();
+/// std::io::Read::read_to_string(&mut std::io::Cursor::new(chunk), &mut text)?;
+/// assert_eq!(text, "hello");
+/// # Ok::<(), std::io::Error>(())
 /// ```
 pub struct Chunk {
     buffer: Vec<u8>,

@@ -36,9 +36,6 @@ impl Connection {
 
 /// Turns a stranger away, with a message if there is one, without waiting for anything.
 pub(crate) fn turn_away(stream: TcpStream, message: &[u8]) {
-    if message.is_empty() {
-        return;
-    }
     // The message fits into the empty send buffer of a new connection, so that one write takes all of it.
     let _ = stream.set_nonblocking(true);
     let _ = (&stream).write(message);

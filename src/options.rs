@@ -101,6 +101,17 @@ impl Options {
     ///
     /// This is what makes round trips short: waking a thread takes longer than that. It costs nothing while nothing
     /// happens.
+    ///
+    /// # Examples
+    ///
+    /// Where every microsecond of processor time belongs to somebody else:
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::time::Duration;
+    ///
+    /// let frugal = Options::default().yield_time(Duration::ZERO);
+    /// ```
     pub fn yield_time(mut self, time: Duration) -> Options {
         self.yield_time = time.min(FOREVER);
         self

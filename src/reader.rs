@@ -29,26 +29,21 @@ pub(crate) struct Reader {
     pub(crate) recycled: Receiver<Vec<u8>>,
 }
 
-/// The application has dropped the outbox, as `stop` does; there is nobody to read for.
-struct NobodyListens;
-
 impl Reader {
     /// The reader thread.
     pub(crate) fn run(self) {
         let mut last = None;
         while let Some(connection) = self.slot.next(last.as_ref()) {
             let record = connection.record.clone();
-            if self.serve(connection, &record).is_err() {
-                return;
-            }
+            self.serve(connection, &record);
             last = Some(record);
         }
     }
 
     /// One session, from `Connected` to `ProducerFinished`.
-    fn serve(&self, connection: Arc<Connection>, record: &Arc<Record>) -> Result<(), NobodyListens> {
-        self.put(Message::Connected(Client::new(record.clone())))?;
-        let broken = self.read_all(&connection)?;
+    fn serve(&self, connection: Arc<Connection>, record: &Arc<Record>) {
+        self.put(Message::Connected(Client::new(record.clone())));
+        let broken = self.read_all(&connection);
         // Before the end is put in the outbox, which may have to wait: the descriptor need not.
         drop(connection);
         let (lingering, told) = self.slot.reading_ended(record);
@@ -56,18 +51,17 @@ impl Reader {
             self.slot.end(record, reason);
         }
         if !told {
-            self.put(Message::ProducerFinished(End::new(record.clone())))?;
+            self.put(Message::ProducerFinished(End::new(record.clone())));
         }
         if let Some(connection) = lingering {
             self.drain(&connection);
             self.slot.lingered(record);
         }
-        Ok(())
     }
 
     /// Puts everything that the client sends in the outbox, up to its FIN, which leaves the session to the
     /// application, or to an error, which is the reason returned; or until somebody else has ended the session.
-    fn read_all(&self, connection: &Connection) -> Result<Option<Reason>, NobodyListens> {
+    fn read_all(&self, connection: &Connection) -> Option<Reason> {
         let record = &connection.record;
         let idle_timeout = self.slot.options.idle_timeout;
         loop {
@@ -75,16 +69,16 @@ impl Reader {
             let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
             record.in_read.store(true, Ordering::SeqCst);
             if record.is_over() {
-                return Ok(None);
+                return None;
             }
             let read = (&connection.stream).read(&mut buffer);
             record.in_read.store(false, Ordering::SeqCst);
             match read {
-                Ok(0) => return Ok(None),
-                _ if record.is_over() => return Ok(None),
+                Ok(0) => return None,
+                _ if record.is_over() => return None,
                 Ok(count) => {
                     record.received.fetch_add(count as u64, Ordering::Relaxed);
-                    self.put(Message::Data(Chunk::received(buffer, count, record.clone())))?;
+                    self.put(Message::Data(Chunk::received(buffer, count, record.clone())));
                     if idle_timeout.is_some() {
                         record.touch(); // after the put: the time it waits is not the client's
                     }
@@ -97,10 +91,10 @@ impl Reader {
                         Some(left) => {
                             let _ = connection.stream.set_read_timeout(Some(left));
                         }
-                        None => return Ok(Some(Reason::Idle)),
+                        None => return Some(Reason::Idle),
                     }
                 }
-                Err(_) => return Ok(Some(Reason::Reset)),
+                Err(_) => return Some(Reason::Reset),
             }
         }
     }
@@ -125,8 +119,10 @@ impl Reader {
         }
     }
 
-    fn put(&self, message: Message) -> Result<(), NobodyListens> {
-        self.outbox.send(message).map_err(|_| NobodyListens)
+    /// Waits for room. An error means that `stop` has dropped the outbox: nobody listens any more, but while the last
+    /// client is being sent its last bytes it is still read from, so that they are not lost to a RST.
+    fn put(&self, message: Message) {
+        let _ = self.outbox.send(message);
     }
 }
 

@@ -104,8 +104,11 @@ fn a_message_larger_than_the_inbox_goes_when_it_is_empty() {
     let _turn = TURN.lock();
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
+    inbox.send("").unwrap(); // takes no room
     inbox.send("small").unwrap();
-    assert!(inbox.try_send(vec![b'x'; 100_000]).is_err());
+    let full = inbox.try_send(vec![b'x'; 100_000]).unwrap_err();
+    assert!(full.to_string().contains("full"), "{full}");
+    assert_eq!(std::io::Error::from(full).kind(), std::io::ErrorKind::WouldBlock);
     let sending = thread::spawn(move || inbox.send(vec![b'x'; 100_000]).unwrap());
     let mut client = connect(server.local_addr());
     let mut all = vec![0; 100_005];

@@ -53,6 +53,7 @@ fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
         (&["-l", "300.0.0.1:1601", "echo"], &["300.0.0.1", "0.0.0.0:1601"]),
         (&["--busy", "hang", "echo"], &["hang", "drop, refuse, wait or replace"]),
         (&["--busy", "wait", "--busy-message", "no", "echo"], &["--busy-message", "--busy drop"]),
+        (&["--busy-message", &"x".repeat(4097), "echo"], &["--busy-message", "4,096"]),
         (&["--allow", "10.0.0.0/33", "echo"], &["10.0.0.0/33", "10.0.0.0/8"]),
         (&["--allow", "localhost", "echo"], &["localhost", "10.0.0.0/8"]),
         (&["--idle-timeout", "soon", "echo"], &["soon", "seconds"]),
@@ -114,6 +115,15 @@ fn echo_says_one_line_an_event_and_leaves_after_the_first_client_if_told() {
     let mut out = String::new();
     std::io::Read::read_to_string(&mut echo.child.stdout.take().unwrap(), &mut out).unwrap();
     assert_eq!(out, "", "standard output carries data only");
+}
+
+#[test]
+fn a_client_that_finds_it_busy_is_told_what_was_asked_for() {
+    let echo = start(&["--busy-message", "one at a time", "echo"], |_| {});
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    assert_eq!(rest(&mut connect(echo.addr)), b"one at a time");
+    ping(&mut served).unwrap();
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use single_server::{Refusal, Signal, SingleServer};
 use visitor::*;
 
 #[test]
@@ -69,6 +70,26 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
     assert!(grown < 1024, "{grown} KiB");
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn every_signal_is_a_line() {
+    let peer = "192.0.2.1:40000".parse().unwrap();
+    let refused = Signal::Refused { peer, why: Refusal::NotAllowed };
+    assert_eq!(refused.to_string(), "refused 192.0.2.1:40000: not allowed");
+    assert_eq!(Signal::Missed(7).to_string(), "missed 7 events");
+    assert_eq!(Signal::Connected(peer).to_string(), "connected 192.0.2.1:40000");
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let client = connect(server.local_addr());
+    let peer = next_connected(&signals);
+    server.stop().unwrap();
+    let last = signals.recv_timeout(DEADLINE).unwrap().to_string();
+    assert!(
+        last.starts_with(&format!("finished {peer}: server stopped, 0 bytes in, 0 bytes out, ")),
+        "{last}"
+    );
+    drop(client);
 }
 
 #[test]

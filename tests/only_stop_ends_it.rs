@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use single_server::{Message, Options, SingleServer};
+use single_server::{Busy, Message, Options, SingleServer};
 use visitor::*;
 
 /// A process that is allowed one descriptor more than it needs to listen.
@@ -143,6 +143,7 @@ fn settings_without_sense_are_told_by_name() {
     assert!(name(Options::new().depth(0)).contains("depth"));
     assert!(name(Options::new().depth(usize::MAX)).contains("depth"));
     assert!(name(Options::new().idle_timeout(Duration::ZERO)).contains("idle_timeout"));
+    assert!(name(Options::new().busy(Busy::Tell(vec![b'x'; 4097]))).contains("4,096"));
     let taken = SingleServer::bind("127.0.0.1:0").unwrap();
     let error = SingleServer::bind(taken.local_addr()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);

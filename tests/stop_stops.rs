@@ -111,6 +111,23 @@ fn after_the_client_has_had_what_the_inbox_took() {
 }
 
 #[test]
+fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves() {
+    for round in 0..50 {
+        let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+        let mut client = connect(server.local_addr());
+        let mut session = server.accept().unwrap();
+        client.write_all(b"hello").unwrap();
+        session.read_exact(&mut [0; 5]).unwrap();
+        if round % 2 == 0 {
+            session.write_all(b"and good-bye").unwrap();
+        }
+        drop(session);
+        stop(server);
+        assert_eq!(rest(&mut client), if round % 2 == 0 { &b"and good-bye"[..] } else { b"" });
+    }
+}
+
+#[test]
 fn from_another_thread_through_control() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let control = server.control();

@@ -3,11 +3,12 @@
 
 mod visitor;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::thread;
+use std::time::Duration;
 
-use single_server::{Message, Options, Reason, SendError, SingleServer};
+use single_server::{Busy, Message, Options, Reason, SendError, Session, SingleServer};
 use visitor::*;
 
 #[test]
@@ -118,6 +119,53 @@ fn a_session_half_closes_its_own_direction_and_still_reads() {
     let mut received = Vec::new();
     session.read_to_end(&mut received).unwrap();
     assert_same(&received, &answer);
+}
+
+#[test]
+fn a_session_that_was_cut_short_reads_as_an_error_and_one_that_ended_as_an_end() {
+    let read = |session: &mut Session| {
+        let read = session.read(&mut [0; 10]);
+        let again = session.read(&mut [0; 10]);
+        assert_eq!(read.as_ref().ok(), again.as_ref().ok()); // the same, as often as one asks
+        assert_eq!(session.read(&mut []).unwrap(), 0);
+        read.map_err(|e| e.kind())
+    };
+    let mut server = Options::new()
+        .busy(Busy::Replace)
+        .idle_timeout(Duration::from_millis(300))
+        .bind("127.0.0.1:0")
+        .unwrap();
+    let addr = server.local_addr();
+
+    drop(connect(addr));
+    assert_eq!(read(&mut server.accept().unwrap()), Ok(0));
+
+    let silent = connect(addr);
+    assert_eq!(read(&mut server.accept().unwrap()), Err(ErrorKind::TimedOut));
+    drop(silent);
+
+    let broken = connect(addr);
+    let mut session = server.accept().unwrap();
+    session.write_all(b"unread").unwrap();
+    session.flush().unwrap();
+    broken.peek(&mut [0]).unwrap();
+    drop(broken); // with something unread: a RST
+    assert_eq!(read(&mut session), Err(ErrorKind::ConnectionReset));
+    drop(session);
+
+    let old = connect(addr);
+    let mut session = server.accept().unwrap();
+    let new = connect(addr);
+    assert_eq!(read(&mut session), Err(ErrorKind::ConnectionAborted));
+    drop((session, old));
+
+    let control = server.control();
+    let mut session = server.accept().unwrap();
+    control.shutdown();
+    assert_eq!(read(&mut session), Ok(0));
+    drop((session, new));
+    assert!(server.accept().is_none());
+    assert!(server.inbox().is_over());
 }
 
 #[test]
