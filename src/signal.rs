@@ -188,7 +188,7 @@ impl fmt::Display for Signal {
             Signal::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
             Signal::ProducerFinished(report) => write!(f, "finished {report}"),
             Signal::Fault { doing, text, retry_in, .. } => {
-                write!(f, "cannot {doing}: {text}; trying again in {retry_in:?}")
+                write!(f, "cannot {doing}: {text}; trying again in {} ms", retry_in.as_millis() as u64)
             }
             Signal::Missed(count) => write!(f, "missed {count} events"),
         }
