@@ -92,6 +92,26 @@ fn who_has_half_closed_and_waits_for_an_answer_that_does_not_come_is_idle() {
 }
 
 #[test]
+fn who_resets_after_its_last_byte_frees_the_slot_although_the_application_still_answers() {
+    let server = Options::new().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let end = loop {
+        if let Message::ProducerFinished(end) = next_message(&server) {
+            break end;
+        }
+    };
+    end.inbox().send("answer").unwrap();
+    client.peek(&mut [0]).unwrap();
+    drop(client); // with something unread: a RST
+    let inbox = end.inbox();
+    in_time("answering a client that is no more", move || while inbox.send("and another thing").is_ok() {});
+    assert_eq!(end.report().reason, Reason::Reset);
+    assert!(!server.is_busy());
+}
+
+#[test]
 fn who_does_not_take_what_is_written_is_stalled() {
     let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
