@@ -55,10 +55,10 @@
 //! | what meets | what holds | the test |
 //! |---|---|---|
 //! | a client leaves while a reply to it is on its way | the reply has an address; if that is not live it is dropped and counted | `apart.rs`, `an_answer_to_a_client_that_has_left...` |
-//! | a reset is told to the writer, and the reader sees a mere FIN | each says its part before it asks for the other's, so that one of them sees both | `apart.rs`, `what_the_inbox_took...` |
+//! | a reset is told to the writer, and the reader sees a mere FIN | each says its part before it asks for the other's, so that one of them sees both | `dead_client.rs`, `who_resets_after...` |
 //! | a newcomer during the close | the flag is down before the client is told, and the acceptor looks at it after it has accepted | `free_before_told.rs` |
 //! | a newcomer during the close, under `Refuse` | `end` makes the listener under the lock; `begin` comes after the old one is closed | `busy.rs`, `refuse_...` |
-//! | a reply in the queue, and a newcomer who replaces its client | as for the first | `apart.rs`, `what_is_queued...` |
+//! | a reply in the queue, and a newcomer who replaces its client | as for the first; the writer gathers for one address at a time | `apart.rs`, `what_is_queued...`, `what_is_put_in...` |
 //! | the application closes while the client still sends | the connection lingers, read from and not delivered, so that no RST takes the place of the answer | `whole.rs`, `a_client_that_goes_on_sending...` |
 //! | the application closes while the client is silent, and the reader so inside a read | the writer puts the end in the outbox; each says where it is before it looks where the other is | `whole.rs`, `an_application_that_closes_is_told...` |
 //! | a stop during `accept` | the flag is set, then we connect to ourselves; a connection that comes after the flag is dropped | `stop_stops.rs`, `while_nobody_is_connected...` |

@@ -4,8 +4,11 @@ mod visitor;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::thread;
 
-use single_server::{Busy, Message, Options, SendError, SingleServer};
+use single_server::{Busy, Message, Options, Reason, SendError, SingleServer};
 use visitor::*;
 
 #[test]
@@ -98,7 +101,7 @@ fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
             Err(SendError::Full(bytes)) => {
                 let (done, waited) = std::sync::mpsc::channel();
                 let waiting = inbox.clone();
-                let thread = std::thread::spawn(move || {
+                let thread = thread::spawn(move || {
                     let sent = waiting.send(bytes);
                     let _ = done.send(());
                     sent
@@ -145,7 +148,7 @@ fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
             }
         };
         // As much as goes, and then until the inbox is full.
-        let sending = std::thread::spawn(move || while inbox.send(vec![b'1'; 30_000]).is_ok() {});
+        let sending = thread::spawn(move || while inbox.send(vec![b'1'; 30_000]).is_ok() {});
         let mut second = connect(server.local_addr());
         while !matches!(next_message(&server), Message::Connected(client) if client.peer() == second.local_addr().unwrap())
         {
@@ -155,6 +158,42 @@ fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
         assert_same(&rest(&mut second), b"for the second");
         in_time("send", move || sending.join().unwrap());
         drop(first);
+    }
+}
+
+#[test]
+fn what_is_put_in_while_one_client_replaces_another_goes_to_the_one_it_was_taken_for() {
+    let echo = echo(Options::new().busy(Busy::Replace)); // which reads the outbox, and has nothing to echo
+    for _ in 0..20 {
+        let stuck = connect(echo.addr);
+        next_connected(&echo.signals);
+        let done = Arc::new(AtomicBool::new(false));
+        let (inbox, over) = (echo.inbox.clone(), done.clone());
+        let sending = thread::spawn(move || {
+            let mut taken = 0;
+            while !over.load(Ordering::Acquire) {
+                taken += if inbox.send([b'x'; 100]).is_ok() { 100 } else { 0 };
+            }
+            taken
+        });
+        // Until the first client holds everything up: what comes next in the queue is the second one's.
+        let mut taken = 0;
+        while echo.inbox.try_send([b'x'; 100]).is_ok() {
+            taken += 100;
+        }
+        let mut new = connect(echo.addr);
+        let old = next_report(&echo.signals);
+        next_connected(&echo.signals);
+        new.read_exact(&mut [0; 1000]).unwrap();
+        let reading = thread::spawn(move || rest(&mut new).len());
+        done.store(true, Ordering::Release);
+        taken += sending.join().unwrap();
+        echo.control.finish();
+        let report = next_report(&echo.signals);
+        assert_eq!((report.reason, report.discarded), (Reason::Finished, 0), "{report:?}");
+        assert_eq!(reading.join().unwrap() as u64 + 1000, report.sent);
+        assert_eq!(old.sent + old.discarded + report.sent, taken, "nothing is lost between them");
+        drop(stuck);
     }
 }
 

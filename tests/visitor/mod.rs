@@ -39,6 +39,7 @@ pub fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, look: impl Fn() -> T
 /// A server that echoes on a thread of its own until it is dropped.
 pub struct Echo {
     pub addr: SocketAddr,
+    pub inbox: single_server::Inbox,
     pub control: single_server::Control,
     pub signals: Receiver<Signal>,
     thread: Option<thread::JoinHandle<SingleServer>>,
@@ -48,6 +49,7 @@ pub fn echo(options: Options) -> Echo {
     let server = options.bind("127.0.0.1:0").unwrap();
     Echo {
         addr: server.local_addr(),
+        inbox: server.inbox(),
         control: server.control(),
         signals: server.signal(),
         thread: Some(thread::spawn(move || {
