@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Message, Options, SingleServer};
+use single_server::{Message, Options, SendError, SingleServer};
 use visitor::*;
 
 /// The tests here measure the process or its threads, and take turns.
@@ -115,6 +115,16 @@ fn a_message_larger_than_the_inbox_goes_when_it_is_empty() {
     client.read_exact(&mut all).unwrap();
     sending.join().unwrap();
     assert!(all.starts_with(b"smallxxx"));
+}
+
+#[test]
+fn a_message_counts_as_the_memory_that_it_keeps_and_not_as_its_length() {
+    let server = Options::new().buffer_size(1000).depth(4).bind("127.0.0.1:0").unwrap();
+    let mut roomy = Vec::with_capacity(4000);
+    roomy.push(b'x');
+    server.inbox().try_send(roomy).unwrap();
+    let full = server.inbox().try_send("y");
+    assert!(matches!(full, Err(SendError::Full(_))), "{full:?}");
 }
 
 #[test]
