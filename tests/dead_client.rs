@@ -145,20 +145,21 @@ fn who_does_not_take_what_is_written_is_stalled() {
 
 #[test]
 fn a_slow_reader_is_not_stalled() {
-    let sent = pattern(1, 12 << 20);
+    // One message, whose write takes much longer than the timeout.
+    let sent = pattern(1, 24 << 20);
     let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let inbox = server.inbox();
     let copy = sent.clone();
-    let sending = thread::spawn(move || copy.chunks(100_000).for_each(|piece| inbox.send(piece).unwrap()));
+    let sending = thread::spawn(move || inbox.send(copy).unwrap());
     let mut received = vec![0; sent.len()];
     for piece in received.chunks_mut(1 << 20) {
         if let Err(e) = client.read_exact(piece) {
             panic!("{e}: {:?}", next_report(&signals));
         }
-        thread::sleep(IDLE / 8);
+        thread::sleep(IDLE / 4);
     }
     sending.join().unwrap();
     assert_same(&received, &sent);
@@ -181,6 +182,25 @@ fn the_application_s_own_slowness_is_not_counted_against_the_client() {
     let mut more = String::new();
     session.read_to_string(&mut more).unwrap();
     assert_eq!(more, "and more");
+}
+
+#[test]
+fn an_application_that_was_slow_still_has_time_to_answer() {
+    // One message deep: while the application sleeps, the reader waits for room for the only data.
+    let server = Options::new().idle_timeout(IDLE).depth(1).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"question").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    thread::sleep(IDLE * 2);
+    let end = loop {
+        if let Message::ProducerFinished(end) = next_message(&server) {
+            break end;
+        }
+    };
+    thread::sleep(IDLE / 4);
+    end.inbox().send("answer").unwrap();
+    drop(end);
+    assert_eq!(rest(&mut client), b"answer");
 }
 
 /// Two hosts, in network namespaces; the link between them is cut without a word.
