@@ -5,6 +5,7 @@ mod visitor;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -125,6 +126,25 @@ fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves(
         stop(server);
         assert_eq!(rest(&mut client), if round % 2 == 0 { &b"and good-bye"[..] } else { b"" });
     }
+}
+
+#[test]
+fn and_tells_at_once_who_waits_for_room() {
+    let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    // More than the kernel takes for a client that never reads, and then more than there is room for.
+    server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+    let inbox = server.inbox();
+    let (told, telling) = mpsc::channel();
+    let sending = thread::spawn(move || told.send(inbox.send("y")));
+    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "it does not wait");
+    server.control().shutdown();
+    let sent = telling.recv_timeout(DEADLINE).expect("it is told");
+    assert!(matches!(sent, Err(SendError::Stopped(_))), "{sent:?}");
+    sending.join().unwrap().unwrap();
+    rest(&mut client);
+    stop(server);
 }
 
 #[test]
