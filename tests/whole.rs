@@ -242,7 +242,12 @@ fn a_client_that_pauses_and_then_goes_on_sending_gets_all_of_a_long_answer() {
             let _ = client.write(b"and another thing");
         }
     });
-    session.write_all(&answer).unwrap();
+    // The application reads the words while it answers, so that the reader is in a read when it closes.
+    let (mut inbox, copy) = (session.inbox(), answer.clone());
+    let writing = thread::spawn(move || inbox.write_all(&copy).unwrap());
+    while !writing.is_finished() {
+        assert!(session.next_chunk().is_some());
+    }
     session.close();
     assert_same(&reading.join().unwrap(), &answer);
 }
