@@ -12,6 +12,7 @@ use crate::chunk::Chunk;
 use crate::inbox::Inbox;
 use crate::record::Record;
 use crate::signal::Report;
+use crate::slot::Slot;
 
 /// What comes out of the [`Outbox`]: for each session one `Connected`, any number of `Data`, one
 /// `ProducerFinished`, and only then the next session's `Connected`.
@@ -181,6 +182,7 @@ fn inbox_of(record: &Arc<Record>) -> Inbox {
 /// ```
 #[derive(Debug)]
 pub struct Outbox {
+    pub(crate) slot: Arc<Slot>,
     pub(crate) messages: Receiver<Message>,
     pub(crate) yield_time: Duration,
 }
@@ -192,7 +194,8 @@ impl Outbox {
     ///
     /// When the server has been stopped and everything before that has been received.
     pub fn recv(&self) -> Result<Message, RecvError> {
-        receive_patiently(&self.messages, self.yield_time).or_else(|_| self.messages.recv())
+        let received = receive_patiently(&self.messages, self.yield_time);
+        received.or_else(|e| self.instead_of(e)).or_else(|_| self.messages.recv())
     }
 
     /// The next message if there is one now.
@@ -201,7 +204,7 @@ impl Outbox {
     ///
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] as for [`recv`](Outbox::recv).
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        self.messages.try_recv()
+        self.messages.try_recv().or_else(|e| self.instead_of(e))
     }
 
     /// Waits for the next message, but not longer than `timeout`.
@@ -211,7 +214,13 @@ impl Outbox {
     /// [`RecvTimeoutError::Timeout`] after that time, [`RecvTimeoutError::Disconnected`] as for
     /// [`recv`](Outbox::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
-        self.messages.recv_timeout(timeout)
+        self.try_recv().or_else(|_| self.messages.recv_timeout(timeout))
+    }
+
+    /// What there was no room for when it came. It is not missed by looking only before waiting: at that time there was
+    /// something in the box.
+    fn instead_of(&self, nothing: TryRecvError) -> Result<Message, TryRecvError> {
+        self.slot.untold_end().map(Message::ProducerFinished).ok_or(nothing)
     }
 
     /// Iterates over the messages, waiting for each, until the server is stopped.

@@ -21,6 +21,8 @@ use crate::slot::Slot;
 
 /// How long a client that goes on sending after the application has closed is listened to.
 const LISTENING: Duration = Duration::from_secs(5);
+/// Who has sent nothing for so long then is not waited for by a stop.
+const SILENT: Duration = Duration::from_millis(1);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,
@@ -105,14 +107,19 @@ impl Reader {
     /// `Slot::begin` hangs up on this one.
     fn drain(&self, connection: &Connection) {
         let until = Instant::now() + LISTENING;
+        let mut wait = SILENT;
         let mut scrap = vec![0; self.slot.buffer_size()];
         loop {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(Instant::now()).min(wait);
             if left.is_zero() || connection.stream.set_read_timeout(Some(left)).is_err() {
                 return;
             }
             match (&connection.stream).read(&mut scrap) {
                 Ok(0) => return,
+                Err(e) if is_timeout(&e) => {
+                    self.slot.is_silent(&connection.record);
+                    wait = LISTENING;
+                }
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return,
                 _ => {}
             }

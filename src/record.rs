@@ -37,8 +37,10 @@ pub(crate) struct Record {
     /// writer looks at it after it has ended the session, both in the one order of `SeqCst`: so a reader that the
     /// writer finds in here will put nothing more in the outbox.
     pub(crate) in_read: AtomicBool,
-    /// The writer has put the end in the outbox, so that the reader need not.
+    /// The writer has put the end in the outbox, or left it with the slot for want of room, so that the reader need not.
     pub(crate) end_told: AtomicBool,
+    /// The client says nothing while it lingers, so that a stop need not wait for it.
+    pub(crate) silent: AtomicBool,
     /// A write has failed: nothing more can go to the client.
     broken: AtomicBool,
     /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
@@ -71,6 +73,7 @@ impl Record {
             taken_up: AtomicBool::new(false),
             in_read: AtomicBool::new(false),
             end_told: AtomicBool::new(false),
+            silent: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             moved: AtomicU64::new(0),

@@ -84,7 +84,7 @@ impl SingleServer {
 
         let mut server = SingleServer {
             slot: slot.clone(),
-            outbox: Outbox { messages, yield_time },
+            outbox: Outbox { slot: slot.clone(), messages, yield_time },
             threads: Vec::with_capacity(3),
         };
         let writer = Writer::new(slot.clone(), parcels, outbox.clone());

@@ -62,6 +62,9 @@ struct State {
     /// A session that the application has closed while its client was still sending: over, but its connection is kept
     /// until the client is done too, or the next one comes.
     lingering: Option<Arc<Connection>>,
+    /// Its end, if there was no room for that in the outbox while the reader was inside a read: told by the application
+    /// itself when it finds the outbox empty, or by the reader if that comes back before.
+    untold: Option<Arc<Record>>,
     /// Set by the first `shutdown`: until when the current client may still be written to.
     stop_by: Option<Instant>,
     /// What the inbox holds, including what the writer has in its hands.
@@ -204,31 +207,41 @@ impl Slot {
     /// reader that is inside a read comes back when the client says something, which may be never; the application is
     /// not to wait for that, so that the end is put in the outbox from here.
     pub(crate) fn tell_end(&self, record: &Arc<Record>, outbox: &SyncSender<Message>) {
-        let state = enter(&self.state);
-        let connection = match &state.lingering {
-            Some(connection) if Arc::ptr_eq(&connection.record, record) => connection.clone(),
-            _ => return,
-        };
-        if record.has_read_all() || !record.in_read.load(Ordering::SeqCst) {
-            return; // it has put the end there itself, or is about to
+        let mut state = enter(&self.state);
+        let lingers = matches!(&state.lingering, Some(connection) if Arc::ptr_eq(&connection.record, record));
+        if !lingers || record.has_read_all() || !record.in_read.load(Ordering::SeqCst) {
+            return; // the reader has put it there itself, or is about to
         }
-        let told = outbox.try_send(Message::ProducerFinished(End::new(record.clone()))).is_ok();
-        record.end_told.store(told, Ordering::Relaxed);
+        record.end_told.store(true, Ordering::Relaxed);
+        record.silent.store(true, Ordering::Relaxed);
+        if outbox.try_send(Message::ProducerFinished(End::new(record.clone()))).is_err() {
+            state.untold = Some(record.clone());
+        }
         drop(state);
-        if !told {
-            // There is no room, and this thread must not wait for it: the reader must, and is called back, at the risk
-            // of a RST.
-            connection.cut();
-        }
+        self.changed.ring(); // a stop need not wait for this client any more
+    }
+
+    /// For the application, which has found the outbox empty: the end for which there was no room in it.
+    pub(crate) fn untold_end(&self) -> Option<End> {
+        enter(&self.state).untold.take().map(End::new)
     }
 
     /// For the reader: all is read that is for the application. The connection, if the session was ended and is to
     /// linger; and whether the application has been told.
     pub(crate) fn reading_ended(&self, record: &Arc<Record>) -> (Option<Arc<Connection>>, bool) {
-        let state = enter(&self.state);
+        let mut state = enter(&self.state);
         record.set_read_all();
+        let told = record.end_told.load(Ordering::Relaxed) && state.untold.take().is_none();
         let lingering = state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record));
-        (lingering, record.end_told.load(Ordering::Relaxed))
+        (lingering, told)
+    }
+
+    /// For the reader: the lingering client says nothing.
+    pub(crate) fn is_silent(&self, record: &Record) {
+        let state = enter(&self.state);
+        record.silent.store(true, Ordering::Relaxed);
+        drop(state);
+        self.changed.ring();
     }
 
     /// For the reader: that is over.

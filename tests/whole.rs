@@ -279,3 +279,29 @@ fn a_client_that_is_still_sending_gets_all_of_the_answer() {
         assert_eq!(rest(&mut client), b"enough of that");
     }
 }
+
+#[test]
+fn an_end_that_finds_the_outbox_full_is_told_behind_what_is_in_it() {
+    in_time("the ends", || (1..5).for_each(finish_with_a_full_outbox));
+}
+
+fn finish_with_a_full_outbox(depth: usize) {
+    let mut server = Options::new().depth(depth).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    // As many words as the box holds, each a message of its own, and then silence: the reader is in a read.
+    for word in 0..depth as u64 {
+        client.write_all(b"word").unwrap();
+        becomes(4 * (word + 1), || session.report().received);
+    }
+    session.inbox().send("good-bye").unwrap();
+    session.inbox().finish();
+    assert_eq!(session.wait_until_over().reason, Reason::Finished);
+    let mut last_words = [0; 8];
+    client.read_exact(&mut last_words).unwrap();
+    assert_eq!(client.read(&mut [0]).unwrap(), 0);
+    for _ in 0..depth {
+        assert_eq!(session.next_chunk().as_deref(), Some(&b"word"[..]));
+    }
+    assert!(session.next_chunk().is_none());
+}

@@ -48,7 +48,7 @@ impl Slot {
         while let (Some(open), Some(by)) = (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by) {
             let left = by.saturating_duration_since(Instant::now());
             // One that was silent when the application closed loses nothing if it is not waited for.
-            if left.is_zero() || open.record.end_told.load(Ordering::Relaxed) {
+            if left.is_zero() || open.record.silent.load(Ordering::Relaxed) {
                 let open = open.clone();
                 // Of the two it is: if it is live, for a first time, and if it lingers, for good.
                 self.end_locked(state, &open.record, Reason::Stopped);
