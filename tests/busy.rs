@@ -212,6 +212,7 @@ fn a_client_that_is_cut_is_not_left_with_what_it_had_yet_to_send() {
     let server = Options::new().buffer_size(1024).busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut old = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_))); // else it may be cut before it is heard of
     flood(&mut old, &vec![1; 30 << 20]); // more than the outbox and the kernel's buffer hold
     let new = connect(server.local_addr());
     assert_eq!(next_report(&signals).reason, Reason::Replaced);
