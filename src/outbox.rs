@@ -217,10 +217,14 @@ impl Outbox {
         self.try_recv().or_else(|_| self.messages.recv_timeout(timeout))
     }
 
-    /// What there was no room for when it came. It is not missed by looking only before waiting: at that time there was
-    /// something in the box.
+    /// The end for which there was no room when it came. It is not missed by looking only before waiting: the box was
+    /// full at that time. That may have been since it was found empty, and what is in it comes first.
     fn instead_of(&self, nothing: TryRecvError) -> Result<Message, TryRecvError> {
-        self.slot.untold_end().map(Message::ProducerFinished).ok_or(nothing)
+        if !self.slot.has_untold_end() {
+            return Err(nothing);
+        }
+        let end = |nothing| self.slot.untold_end().map(Message::ProducerFinished).ok_or(nothing);
+        self.messages.try_recv().or_else(end)
     }
 
     /// Iterates over the messages, waiting for each, until the server is stopped.

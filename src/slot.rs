@@ -221,6 +221,10 @@ impl Slot {
         self.changed.ring(); // a stop need not wait for this client any more
     }
 
+    pub(crate) fn has_untold_end(&self) -> bool {
+        enter(&self.state).untold.is_some()
+    }
+
     /// For the application, which has found the outbox empty: the end for which there was no room in it.
     pub(crate) fn untold_end(&self) -> Option<End> {
         enter(&self.state).untold.take().map(End::new)
