@@ -33,6 +33,9 @@ pub enum Busy {
 /// As good as never, and still something that can be added to the time of day.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
+/// Beyond this, looking for more is only a use of processor time, and would hold up a stop.
+const LONGEST_YIELD: Duration = Duration::from_millis(10);
+
 /// The settings of a [`SingleServer`], and the ways to start one.
 ///
 /// # Examples
@@ -97,7 +100,7 @@ impl Options {
     }
 
     /// How long a thread that has just received something looks for more, yielding the processor each time, before
-    /// it blocks; default 50 µs, or nothing on a machine with one core.
+    /// it blocks; at most 10 ms, default 50 µs, or nothing on a machine with one core.
     ///
     /// This is what makes round trips short: waking a thread takes longer than that. It costs nothing while nothing
     /// happens.
@@ -113,7 +116,7 @@ impl Options {
     /// let frugal = Options::default().yield_time(Duration::ZERO);
     /// ```
     pub fn yield_time(mut self, time: Duration) -> Options {
-        self.yield_time = time.min(FOREVER);
+        self.yield_time = time.min(LONGEST_YIELD);
         self
     }
 

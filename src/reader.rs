@@ -22,7 +22,7 @@ use crate::slot::Slot;
 /// How long a client that goes on sending after the application has closed is listened to.
 const LISTENING: Duration = Duration::from_secs(5);
 /// Who has sent nothing for so long then is not waited for by a stop.
-const SILENT: Duration = Duration::from_millis(1);
+const SILENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,

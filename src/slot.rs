@@ -59,8 +59,8 @@ pub(crate) struct Slot {
 #[derive(Default)]
 struct State {
     live: Option<Arc<Connection>>,
-    /// A session that the application has closed while its client was still sending: over, but its connection is kept
-    /// until the client is done too, or the next one comes.
+    /// A session that the application has closed, or a stop, while its client was still sending: over, but its
+    /// connection is kept until the client is done too, or the next one comes, or the linger time of the stop is up.
     lingering: Option<Arc<Connection>>,
     /// Its end, if there was no room for that in the outbox while the reader was inside a read: told by the application
     /// itself when it finds the outbox empty, or by the reader if that comes back before.
@@ -187,7 +187,7 @@ impl Slot {
         }
         self.busy.store(false, Ordering::Release);
         let being_read = record.taken_up.load(Ordering::Relaxed) && !record.has_read_all();
-        let still_sending = reason == Reason::Finished && being_read;
+        let still_sending = matches!(reason, Reason::Finished | Reason::Stopped) && being_read;
         state.lingering = Some(connection.clone()).filter(|_| still_sending);
         // Still under the lock, which the next `begin` needs: so that its signal comes after this one.
         self.signals.send(Signal::ProducerFinished(report));
@@ -196,8 +196,6 @@ impl Slot {
         self.room.ring();
         if still_sending {
             connection.say_goodbye();
-        } else if reason == Reason::Stopped {
-            connection.hang_up();
         } else {
             connection.cut();
         }

@@ -60,6 +60,7 @@ impl Writer {
         }
         if let Some(record) = self.slot.current() {
             self.slot.end(&record, Reason::Stopped);
+            self.slot.tell_end(&record, &self.outbox);
         }
     }
 

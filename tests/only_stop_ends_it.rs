@@ -132,7 +132,7 @@ fn misuse_by_the_application_does_not_end_it() {
 #[test]
 fn the_largest_settings_do_not_end_it() {
     let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
-    let echo = echo(options);
+    let echo = echo(options.yield_time(Duration::MAX));
     assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
     echo.stop();
 }

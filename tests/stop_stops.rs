@@ -112,6 +112,24 @@ fn after_the_client_has_had_what_the_inbox_took() {
 }
 
 #[test]
+fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
+    for _ in 0..10 {
+        let options = Options::new().buffer_size(1000).depth(1).linger(DEADLINE);
+        let server = options.bind("127.0.0.1:0").unwrap();
+        let mut client = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        flood(&mut client, &vec![b'?'; 200_000]);
+        server.inbox().send(vec![b'!'; 2 << 20]).unwrap();
+        let reading = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(50)); // a client that takes its time
+            rest(&mut client).len()
+        });
+        stop(server);
+        assert_eq!(reading.join().unwrap(), 2 << 20);
+    }
+}
+
+#[test]
 fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves() {
     for round in 0..50 {
         let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
