@@ -21,8 +21,9 @@ use crate::slot::Slot;
 
 /// How long a client that goes on sending after the application has closed is listened to.
 const LISTENING: Duration = Duration::from_secs(5);
-/// Who has sent nothing for so long then is not waited for by a stop.
-const SILENT: Duration = Duration::from_millis(100);
+/// Who has sent nothing for so long then is not waited for by a stop. Long enough for what was held back to come when
+/// there is room for it again.
+pub(crate) const SILENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,
@@ -71,6 +72,7 @@ impl Reader {
             let mut buffer = self.recycled.try_recv().unwrap_or_else(|_| fresh());
             record.in_read.store(true, Ordering::SeqCst);
             if record.is_over() {
+                record.in_read.store(false, Ordering::SeqCst);
                 return None;
             }
             let read = (&connection.stream).read(&mut buffer);

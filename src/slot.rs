@@ -211,12 +211,9 @@ impl Slot {
             return; // the reader has put it there itself, or is about to
         }
         record.end_told.store(true, Ordering::Relaxed);
-        record.silent.store(true, Ordering::Relaxed);
         if outbox.try_send(Message::ProducerFinished(End::new(record.clone()))).is_err() {
             state.untold = Some(record.clone());
         }
-        drop(state);
-        self.changed.ring(); // a stop need not wait for this client any more
     }
 
     pub(crate) fn has_untold_end(&self) -> bool {

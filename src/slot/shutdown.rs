@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{enter, Slot};
 use crate::inbox::Parcel;
+use crate::reader::SILENT;
 use crate::signal::Reason;
 
 impl Slot {
@@ -41,14 +42,21 @@ impl Slot {
         let _ = TcpStream::connect_timeout(&addr, Duration::from_millis(100));
     }
 
-    /// After `shutdown`: waits until the writer has ended the session for want of more to write or, when the
-    /// linger time is up, ends it here.
+    /// After `shutdown`: waits until the writer has ended the session for want of more to write, and its client has been
+    /// listened to, or has nothing to say; or, when the linger time is up, ends it here.
     pub(crate) fn linger(&self) {
+        let mut silent_by = None;
         let mut state = enter(&self.state);
-        while let (Some(open), Some(by)) = (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by) {
+        while let (Some(open), Some(mut by)) =
+            (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by)
+        {
+            let record = &open.record;
+            if record.is_over() && record.in_read.load(Ordering::SeqCst) {
+                // The reader cannot say how long it has been waiting for that client.
+                by = by.min(*silent_by.get_or_insert(Instant::now() + SILENT));
+            }
             let left = by.saturating_duration_since(Instant::now());
-            // One that was silent when the application closed loses nothing if it is not waited for.
-            if left.is_zero() || open.record.silent.load(Ordering::Relaxed) {
+            if left.is_zero() || record.silent.load(Ordering::Relaxed) {
                 let open = open.clone();
                 // Of the two it is: if it is live, for a first time, and if it lingers, for good.
                 self.end_locked(state, &open.record, Reason::Stopped);
