@@ -43,6 +43,8 @@ fn what_is_sent_before_anyone_connects_reaches_the_first_client_and_only_it() {
     inbox.half_close();
     let mut first = connect(server.local_addr());
     assert_eq!(rest(&mut first), b"one two three");
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    assert!(matches!(inbox.send("after the half-close"), Err(SendError::Over(_))));
     drop(first);
     while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
     assert_eq!(next_report(&signals).sent, 13);
@@ -216,4 +218,27 @@ fn a_chunk_may_go_to_another_server() {
     }
     to.control().finish();
     assert_eq!(rest(&mut target), b"across");
+}
+
+#[test]
+fn what_comes_after_the_application_has_closed_is_nobody_s() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    for _ in 0..20 {
+        let mut old = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        old.write_all(b"early").unwrap();
+        assert!(matches!(next_message(&server), Message::Data(_))); // the reader is soon in a read again
+        server.control().finish();
+        assert!(matches!(next_message(&server), Message::ProducerFinished(_)));
+        old.write_all(b"late").unwrap();
+        let new = connect(server.local_addr());
+        let next = next_message(&server);
+        assert!(
+            matches!(&next, Message::Connected(client) if client.peer() == new.local_addr().unwrap()),
+            "{next:?}"
+        );
+        drop(new);
+        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        becomes(false, || server.is_busy());
+    }
 }

@@ -4,7 +4,7 @@
 
 mod visitor;
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::net::Shutdown;
 use std::sync::Mutex;
 use std::thread;
@@ -17,18 +17,6 @@ use visitor::*;
 static TURN: Mutex<()> = Mutex::new(());
 
 const LIMIT: u64 = 8 * 1024;
-
-/// Writes until the kernel takes no more for a while; how much it took.
-fn write_until_held_back(stream: &mut std::net::TcpStream) -> usize {
-    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
-    let piece = vec![b'x'; 1 << 20];
-    let mut written = 0;
-    while let Ok(count) = stream.write(&piece) {
-        written += count;
-        assert!(written < 1 << 30, "nobody holds the client back");
-    }
-    written
-}
 
 #[test]
 fn a_client_that_never_reads_is_held_back() {

@@ -137,6 +137,18 @@ fn exec_ends_a_process_whose_client_has_left() {
     in_time("being served again", move || while connect(exec.addr).read_exact(&mut hi).is_err() {});
 }
 
+#[test]
+fn exec_ends_a_process_that_has_closed_its_input_when_its_client_breaks() {
+    let exec = start(&["exec", "--", "sh", "-c", "exec <&-; echo hi; exec sleep 100"], |_| {});
+    let mut client = connect(exec.addr);
+    client.peek(&mut [0]).unwrap();
+    // More than is on the way between here and the process, which does not want it: it goes nowhere, but it goes.
+    client.write_all(&vec![0; 20 << 20]).unwrap();
+    reset(client);
+    exec.line_with("finished ");
+    becomes(String::new(), || children(&exec));
+}
+
 /// Leaves without a word that the server could take for a half-close.
 fn reset_or_idle(client: TcpStream) {
     thread::spawn(move || rest(&mut { client }));
@@ -243,6 +255,62 @@ fn pipe_keeps_what_comes_while_nobody_is_connected_for_the_next_client() {
 }
 
 #[test]
+fn pipe_passes_the_end_of_its_input_on_to_who_is_connected() {
+    let mut pipe = start(&["pipe"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    });
+    let mut stdout = pipe.child.stdout.take().unwrap();
+    let mut client = connect(pipe.addr);
+    client.write_all(b"x").unwrap();
+    stdout.read_exact(&mut [0]).unwrap();
+    drop(pipe.child.stdin.take());
+    assert!(rest(&mut client).is_empty());
+    client.write_all(b"y").unwrap(); // a half-close: the other way is still open
+    let mut more = [0];
+    stdout.read_exact(&mut more).unwrap();
+    assert_eq!(&more, b"y");
+}
+
+#[test]
+fn pipe_serves_the_next_client_after_one_that_broke_while_its_input_was_held_back() {
+    let pipe = start(&["pipe"], |command| {
+        command.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(Stdio::null());
+    });
+    for _ in 0..3 {
+        let mut client = connect(pipe.addr);
+        client.read_exact(&mut vec![0; 4 << 20]).unwrap();
+        thread::sleep(std::time::Duration::from_millis(300)); // a client that stops reading
+        reset(client);
+        pipe.line_with("finished ");
+    }
+}
+
+#[test]
+fn pipe_does_not_take_a_late_reader_or_an_answer_in_pieces_for_silence() {
+    let bytes = pattern(1, 24 << 20);
+    let input = Scratch::new("late-reader", &bytes);
+    let pipe = start(&["pipe"], |command| {
+        command.stdin(input.open()).stdout(Stdio::null());
+    });
+    let mut client = connect(pipe.addr);
+    client.shutdown(Shutdown::Write).unwrap();
+    thread::sleep(std::time::Duration::from_millis(1200)); // a client that takes its time
+    assert_same(&rest(&mut client), &bytes);
+
+    let mut pipe = start(&["pipe"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+    });
+    let mut stdin = pipe.child.stdin.take().unwrap();
+    let mut client = connect(pipe.addr);
+    client.shutdown(Shutdown::Write).unwrap();
+    for _ in 0..5 {
+        thread::sleep(std::time::Duration::from_millis(200)); // a device that takes its time
+        stdin.write_all(b"OK").unwrap();
+    }
+    assert_eq!(rest(&mut client), b"OKOKOKOKOK");
+}
+
+#[test]
 fn pipe_to_a_closed_output_or_a_full_disk_is_a_line_and_exit_code_1() {
     for target in ["closed", "/dev/full"] {
         let mut pipe = start(&["pipe"], |command| {
@@ -270,7 +338,7 @@ fn pipe_is_a_serial_console() {
     let name = |end: &str| std::env::temp_dir().join(format!("single-server-{}-{end}", std::process::id()));
     let (line, device) = (name("line"), name("device"));
     let pty = |path: &std::path::Path| format!("PTY,raw,echo=0,link={}", path.display());
-    let mut socat = Command::new("socat").args([pty(&line), pty(&device)]).spawn().unwrap();
+    let _socat = Killed(Command::new("socat").args([pty(&line), pty(&device)]).spawn().unwrap());
     becomes(true, || line.exists() && device.exists());
     let open = |path| std::fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
     let pipe = start(&["pipe"], |command| {
@@ -280,8 +348,11 @@ fn pipe_is_a_serial_console() {
     for _ in 0..3 {
         let mut client = connect(pipe.addr);
         client.write_all(b"AT\r").unwrap();
-        let mut command = [0; 3];
-        device.read_exact(&mut command).unwrap();
+        let mut listening = device.try_clone().unwrap();
+        let command = in_time("the device", move || {
+            let mut command = [0; 3];
+            listening.read_exact(&mut command).map(|()| command).unwrap()
+        });
         assert_eq!(&command, b"AT\r");
         device.write_all(b"OK\r").unwrap();
         let mut answer = [0; 3];
@@ -290,12 +361,17 @@ fn pipe_is_a_serial_console() {
         drop(client);
         pipe.line_with("finished ");
     }
-    drop(pipe);
-    socat.kill().unwrap();
-    socat.wait().unwrap();
 }
 
 // --- forward ---
+
+/// What the target is connected with.
+fn accepted(target: &TcpListener) -> TcpStream {
+    let target = target.try_clone().unwrap();
+    let stream = in_time("forward's dialling", move || target.accept().unwrap().0);
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
 
 #[test]
 fn forward_carries_64_mib_both_ways_through_a_half_close() {
@@ -316,7 +392,7 @@ fn forward_passes_half_closes_on_in_both_directions() {
     let mut client = connect(forward.addr);
     client.write_all(b"question").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    let (mut other, _) = target.accept().unwrap();
+    let mut other = accepted(&target);
     assert_eq!(rest(&mut other), b"question");
     other.write_all(b"answer").unwrap();
     drop(other);
@@ -324,7 +400,7 @@ fn forward_passes_half_closes_on_in_both_directions() {
     forward.line_with("finished ");
     // The target first.
     let mut client = connect(forward.addr);
-    let (mut other, _) = target.accept().unwrap();
+    let mut other = accepted(&target);
     other.write_all(b"greeting").unwrap();
     other.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client), b"greeting");
@@ -342,18 +418,18 @@ fn forward_to_real_programs() {
     }
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
-    let mut socat = Command::new("socat").args(["-t", "60", &listen, "EXEC:cat"]).spawn().unwrap();
+    let _socat = Killed(Command::new("socat").args(["-t", "60", &listen, "EXEC:cat"]).spawn().unwrap());
     becomes(true, || TcpStream::connect(("127.0.0.1", port)).is_ok());
     let forward = start(&["forward", &format!("127.0.0.1:{port}")], |_| {});
     let (host, port) = (forward.addr.ip().to_string(), forward.addr.port().to_string());
     let input = Scratch::new("forward-in", &sent);
-    let mut ncat =
-        Command::new("ncat").args([host, port]).stdin(input.open()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut back = Vec::new();
-    ncat.stdout.take().unwrap().read_to_end(&mut back).unwrap();
-    ncat.wait().unwrap();
-    socat.kill().unwrap();
-    socat.wait().unwrap();
+    let ncat = Command::new("ncat").args([host, port]).stdin(input.open()).stdout(Stdio::piped()).spawn();
+    let mut ncat = Killed(ncat.unwrap());
+    let mut out = ncat.0.stdout.take().unwrap();
+    let back = in_time("ncat", move || {
+        let mut back = Vec::new();
+        out.read_to_end(&mut back).map(|_| back).unwrap()
+    });
     assert_same(&back, &sent);
 }
 
@@ -380,17 +456,44 @@ fn forward_gives_up_a_target_that_breaks_and_a_client_that_does() {
         // The target resets.
         let mut client = connect(forward.addr);
         client.write_all(b"never read").unwrap();
-        reset(target.accept().unwrap().0);
+        reset(accepted(&target));
         assert!(rest(&mut client).is_empty());
         forward.line_with("finished ");
         // The client resets, while the target says nothing.
         let client = connect(forward.addr);
-        let (mut other, _) = target.accept().unwrap();
+        let mut other = accepted(&target);
         other.write_all(b"never read").unwrap();
         reset(client);
         assert!(rest(&mut other).is_empty());
         forward.line_with("finished ");
     }
+}
+
+#[test]
+fn forward_serves_the_next_client_although_the_target_does_not_mind_that_one_broke() {
+    let target = TcpListener::bind("127.0.0.1:0").unwrap();
+    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let client = connect(forward.addr);
+        let mut other = accepted(&target);
+        other.write_all(b"never read").unwrap();
+        reset(client);
+        forward.line_with("finished ");
+        kept.push(other); // its end stays open, and says nothing
+    }
+}
+
+#[test]
+fn forward_goes_to_an_ipv6_address() {
+    let target = match TcpListener::bind("[::1]:0") {
+        Ok(target) => target,
+        Err(_) => return eprintln!("not checked: no IPv6 on this machine"),
+    };
+    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
+    let mut client = connect(forward.addr);
+    accepted(&target).write_all(b"six").unwrap();
+    assert_eq!(rest(&mut client), b"six");
 }
 
 /// A listener whose backlog is full does not answer, so that dialling it takes until the time-out.

@@ -2,8 +2,8 @@
 
 mod visitor;
 
-use std::io::Write;
-use std::net::{Shutdown, TcpListener};
+use std::io::{BufRead, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Stdio;
 
 use assert_cmd::Command;
@@ -44,6 +44,7 @@ fn a_mistake_is_told_with_what_would_be_right_and_exit_code_2() {
         (&["echo", "--listen"], &["--listen", "1601"]),
         (&["echo", "--once=yes"], &["--once", "no value"]),
         (&["-1x", "echo"], &["-x", "--help"]),
+        (&["-é", "echo"], &["-é", "--help"]),
         (&["-l", "http", "echo"], &["--listen", "http", "0 to 65535"]),
         (&["-l", "65536", "echo"], &["65536", "0 to 65535"]),
         (&["-l", "+1", "echo"], &["+1", "0 to 65535"]),
@@ -145,10 +146,30 @@ fn addresses_come_in_three_forms() {
 #[test]
 fn quiet_says_nothing() {
     for options in [&["-q", "-1", "-l"][..], &["-1ql"]] {
-        // Without a line to wait for, the port is one that was free a moment ago.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = free_address();
         let served = std::thread::spawn(move || ping(&mut connect_until_served(addr)));
         command().args(options).args([&addr.to_string(), "echo"]).assert().success().stdout("").stderr("");
         served.join().unwrap().unwrap();
     }
+}
+
+#[test]
+fn but_quiet_still_tells_what_goes_wrong() {
+    let addr = free_address();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
+    command.args(["-q", "-b", "refuse", "-l", &addr.to_string(), "echo"]).stderr(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
+    let first = connect_until_served(addr);
+    let _thief = TcpListener::bind(addr).unwrap();
+    drop(first);
+    let errors = std::io::BufReader::new(child.0.stderr.take().unwrap());
+    let line = in_time("a line", move || errors.lines().next().unwrap().unwrap());
+    assert!(line.starts_with("cannot listen again"), "{line}");
+}
+
+/// For a command that does not say where it listens: a port that was free a moment ago, where the machine has them on
+/// a loopback address at which nobody else is given one.
+fn free_address() -> SocketAddr {
+    let host = if cfg!(target_os = "linux") { "127.1.60.1" } else { "127.0.0.1" };
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
 }

@@ -112,6 +112,38 @@ fn who_resets_after_its_last_byte_frees_the_slot_although_the_application_still_
 }
 
 #[test]
+fn who_resets_while_its_bytes_wait_to_be_read_is_found_out_when_they_are() {
+    let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(&pattern(4, 60_000)).unwrap();
+    drop(client); // what is sent to it now is answered with a RST
+    let mut received = 0;
+    let end = loop {
+        match next_message(&server) {
+            Message::Connected(_) => {}
+            Message::Data(chunk) => {
+                received += chunk.len();
+                let _ = server.inbox().send("a piece");
+            }
+            Message::ProducerFinished(end) => break end, // and keeps it
+        }
+    };
+    becomes(false, || server.is_busy());
+    assert_eq!(end.report().reason, Reason::Reset);
+    assert_eq!(received as u64, end.report().received);
+}
+
+#[test]
+fn who_never_takes_what_was_sent_before_it_came_is_stalled_and_all_of_it_accounted_for() {
+    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+    let _client = connect(server.local_addr());
+    let report = next_report(&signals);
+    assert_eq!((report.reason, report.sent + report.discarded), (Reason::Stalled, 30 << 20), "{report:?}");
+}
+
+#[test]
 fn who_does_not_take_what_is_written_is_stalled() {
     let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
@@ -246,18 +278,19 @@ fn a_link_that_goes_dead_without_a_fin_frees_the_slot() {
         "exec 3<>/dev/tcp/192.0.2.1/{}; echo hello >&3; read line <&3; echo $line; sleep 100",
         server.addr.port()
     );
-    let mut client = std::process::Command::new("ip")
+    let client = std::process::Command::new("ip")
         .args(["netns", "exec", &there, "bash", "-c", &client])
         .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut hello = [0; 6];
-    client.stdout.as_mut().unwrap().read_exact(&mut hello).unwrap();
+        .spawn();
+    let mut client = Killed(client.unwrap());
+    let mut out = client.0.stdout.take().unwrap();
+    let hello = in_time("the other host", move || {
+        let mut hello = [0; 6];
+        out.read_exact(&mut hello).map(|()| hello).unwrap()
+    });
     assert_eq!(&hello, b"hello\n");
     server.line_with("connected 192.0.2.2:");
     assert!(ip(&format!("-n {there} link set wire down")));
     let line = server.line_with("finished 192.0.2.2:");
     assert!(line.contains(": idle, 6 bytes in, 6 bytes out"), "{line}");
-    client.kill().unwrap();
-    client.wait().unwrap();
 }

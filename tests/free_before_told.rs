@@ -31,8 +31,11 @@ fn so_do_clients_that_the_application_sends_away() {
         }
         control.shutdown();
     });
-    while let Some(mut session) = server.accept() {
-        let _ = session.write_all(b"bye");
-    }
-    clients.join().unwrap();
+    let serving = std::thread::spawn(move || {
+        while let Some(mut session) = server.accept() {
+            let _ = session.write_all(b"bye");
+        }
+    });
+    clients.join().unwrap(); // the first that is not served right fails here
+    in_time("the server", move || serving.join().unwrap());
 }

@@ -45,17 +45,13 @@ fn a_storm_of_refusals_is_one_line_a_second_with_a_count() {
 fn a_standard_error_that_nobody_reads_holds_nothing_up() {
     // The pipe is never read from after the first line. What fits is 64 KiB; what happens makes far more.
     let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
-    let mut child = command
-        .args(["-l", "0", "-a", "127.0.0.1", "echo"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut errors = std::io::BufReader::with_capacity(128, child.stderr.take().unwrap());
+    command.args(["-l", "0", "-a", "127.0.0.1", "echo"]).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Killed(command.spawn().unwrap());
+    let mut errors = std::io::BufReader::with_capacity(128, child.0.stderr.take().unwrap());
     let mut line = String::new();
     std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
     let addr = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
-    let id = child.id().to_string();
+    let id = child.0.id().to_string();
     let mut memory = 0;
     for number in 0..4000 {
         let mut client = connect(addr);
@@ -68,8 +64,6 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
     }
     let grown = status(&id, "VmRSS:") - memory;
     assert!(grown < 1024, "{grown} KiB");
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 #[test]
@@ -112,4 +106,21 @@ fn every_end_has_its_reason() {
     let _ = client.write_all(&vec![0; 40 << 20]); // until it is cut
     let line = finished(&echo);
     assert!(line.starts_with("stalled, ") && line.contains(" discarded, "), "{line}");
+}
+
+#[test]
+fn what_a_storm_has_left_over_is_told_before_the_command_leaves() {
+    let echo = start(&["--once", "echo"], |_| {});
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    for _ in 0..3 {
+        rest(&mut connect(echo.addr));
+    }
+    drop(served);
+    let mut count = 0;
+    while count < 3 {
+        let line = echo.line_with("refused ");
+        let words: Vec<&str> = line.split(' ').collect();
+        count += words[1].parse().unwrap_or(1);
+    }
 }

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::Shutdown;
 use std::time::Duration;
 
-use single_server::{Busy, Message, Options, SingleServer};
+use single_server::{Busy, Message, Options, Signal, SingleServer};
 use visitor::*;
 
 /// A process that is allowed one descriptor more than it needs to listen.
@@ -127,6 +127,24 @@ fn misuse_by_the_application_does_not_end_it() {
     session.write_all(b"still here").unwrap();
     drop(session);
     assert_eq!(rest(&mut client), b"still here");
+}
+
+#[test]
+fn a_listener_that_would_not_wait_is_made_to() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let server = Options::new().listen_on(listener).unwrap();
+    let signals = server.signal();
+    for _ in 0..3 {
+        let client = connect(server.local_addr());
+        match signals.recv_timeout(DEADLINE).unwrap() {
+            Signal::Connected(peer) => assert_eq!(peer, client.local_addr().unwrap()),
+            other => panic!("{other}"),
+        }
+        drop(client);
+        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        next_report(&signals);
+    }
 }
 
 #[test]

@@ -147,6 +147,44 @@ fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves(
 }
 
 #[test]
+fn without_the_linger_time_if_the_client_has_fallen_silent_since_the_application_left() {
+    let mut server =
+        Options::new().linger(Duration::MAX).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let session = server.accept().unwrap();
+    write_until_held_back(&mut client); // the reader is not in a read, but waits for room
+    session.close();
+    stop(server);
+}
+
+#[test]
+fn although_the_application_does_not_and_newcomers_wait_for_a_client_that_never_reads() {
+    let server = quick().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
+    let _client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+    let mut waiting = connect(server.local_addr());
+    server.control().shutdown(); // not `stop`: only the acceptor minds the time
+    match next_message(&server) {
+        Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Stopped),
+        other => panic!("{other:?}"),
+    }
+    assert!(rest(&mut waiting).is_empty());
+}
+
+#[test]
+fn with_the_port_free_while_the_last_client_is_still_sent_what_is_its() {
+    let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+    server.control().shutdown();
+    becomes(true, || TcpListener::bind(server.local_addr()).is_ok());
+    assert!(server.is_busy());
+    assert_eq!(rest(&mut client).len(), 30 << 20);
+}
+
+#[test]
 fn and_tells_at_once_who_waits_for_room() {
     let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());

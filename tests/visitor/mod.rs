@@ -169,6 +169,28 @@ pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
+/// Writes until the kernel takes no more for a while; how much it took.
+pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let piece = vec![b'x'; 1 << 20];
+    let mut written = 0;
+    while let Ok(count) = stream.write(&piece) {
+        written += count;
+        assert!(written < 1 << 30, "nobody holds the client back");
+    }
+    written
+}
+
+/// A process that is killed at the end of the test, however that comes about.
+pub struct Killed(pub std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The command, running; killed on drop.
 pub struct Running {
     pub child: std::process::Child,
