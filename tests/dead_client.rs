@@ -113,24 +113,20 @@ fn who_resets_after_its_last_byte_frees_the_slot_although_the_application_still_
 
 #[test]
 fn who_resets_while_its_bytes_wait_to_be_read_is_found_out_when_they_are() {
-    let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let mut server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
     let mut client = connect(server.local_addr());
     client.write_all(&pattern(4, 60_000)).unwrap();
-    drop(client); // what is sent to it now is answered with a RST
-    let mut received = 0;
-    let end = loop {
-        match next_message(&server) {
-            Message::Connected(_) => {}
-            Message::Data(chunk) => {
-                received += chunk.len();
-                let _ = server.inbox().send("a piece");
-            }
-            Message::ProducerFinished(end) => break end, // and keeps it
-        }
-    };
-    becomes(false, || server.is_busy());
-    assert_eq!(end.report().reason, Reason::Reset);
-    assert_eq!(received as u64, end.report().received);
+    drop(client);
+    let mut session = server.accept().unwrap();
+    // The first write is answered with a RST, and by that the second one fails.
+    session.inbox().send("a piece").unwrap();
+    becomes(7, || session.report().sent);
+    session.inbox().send("another").unwrap();
+    let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
+    assert_eq!(received, 60_000);
+    // Although the application neither closes nor writes any more.
+    assert_eq!(next_report(&signals).reason, Reason::Reset);
 }
 
 #[test]
