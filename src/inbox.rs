@@ -152,13 +152,8 @@ impl Inbox {
     /// A client that is still sending is listened to for five seconds, or until the next one comes, and what it says is
     /// dropped: a socket that is closed on unread bytes is reset by the kernel, with the loss of what had yet to go out.
     pub fn finish(&self) {
-        match &self.to {
-            Some(record) => self.slot.finish(record),
-            None => {
-                if let Some(record) = self.slot.current() {
-                    self.slot.finish(&record);
-                }
-            }
+        if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
+            self.slot.finish(&record);
         }
     }
 

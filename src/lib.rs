@@ -61,8 +61,10 @@
 //! | a reply in the queue, and a newcomer who replaces its client | as for the first; the writer gathers for one address at a time | `apart.rs`, `what_is_queued...`, `what_is_put_in...` |
 //! | the application closes while the client still sends | the connection lingers, read from and not delivered, so that no RST takes the place of the answer | `whole.rs`, `a_client_that_goes_on_sending...` |
 //! | the application closes while the client is silent, and the reader so inside a read | the writer puts the end in the outbox; each says where it is before it looks where the other is | `whole.rs`, `an_application_that_closes_is_told...` |
+//! | the same, and the outbox is full | the end is kept with the slot; the application finds it when the box is empty | `whole.rs`, `an_end_that_finds_the_outbox_full...` |
 //! | a stop during `accept` | the flag is set, then we connect to ourselves; a connection that comes after the flag is dropped | `stop_stops.rs`, `while_nobody_is_connected...` |
 //! | a stop while the application waits for room | it waits under the slot's lock, not in the channel, and is told | `stop_stops.rs`, `while_a_client_never_reads` |
+//! | a stop, and a client that still sends | it lingers as after a close, until it is silent or the linger time is up | `stop_stops.rs`, `after_a_client_that_has_sent_much...` |
 //! | the last message before a stop | the writer goes home when the inbox is empty by the books, not by the channel | `stop_stops.rs`, `after_the_client_has_had...` |
 //! | the last sender is gone | there is none: the slot keeps one, and the end is a flag | `stop_stops.rs`, `with_everything_still...` |
 //!
