@@ -15,6 +15,11 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// Whether it is that session's.
+    pub(crate) fn is_of(&self, record: &Arc<Record>) -> bool {
+        Arc::ptr_eq(&self.record, record)
+    }
+
     /// Tells the client that nothing more comes, behind what is still on its way.
     pub(crate) fn say_goodbye(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);

@@ -184,7 +184,6 @@ fn inbox_of(record: &Arc<Record>) -> Inbox {
 pub struct Outbox {
     pub(crate) slot: Arc<Slot>,
     pub(crate) messages: Receiver<Message>,
-    pub(crate) yield_time: Duration,
 }
 
 impl Outbox {
@@ -194,7 +193,7 @@ impl Outbox {
     ///
     /// When the server has been stopped and everything before that has been received.
     pub fn recv(&self) -> Result<Message, RecvError> {
-        let received = receive_patiently(&self.messages, self.yield_time);
+        let received = receive_patiently(&self.messages, self.slot.options.yield_time);
         received.or_else(|e| self.instead_of(e)).or_else(|_| self.messages.recv())
     }
 

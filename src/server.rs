@@ -79,12 +79,11 @@ impl SingleServer {
         let (inbox, parcels) = sync_channel(PARCELS);
         // As many used buffers as can be on their way at once: in both boxes, and in five pairs of hands.
         let (recycle, recycled) = sync_channel(2 * options.depth + 5);
-        let yield_time = options.yield_time;
         let slot = Arc::new(Slot::new(&listener, options, inbox, recycle)?);
 
         let mut server = SingleServer {
             slot: slot.clone(),
-            outbox: Outbox { slot: slot.clone(), messages, yield_time },
+            outbox: Outbox { slot: slot.clone(), messages },
             threads: Vec::with_capacity(3),
         };
         let writer = Writer::new(slot.clone(), parcels, outbox.clone());

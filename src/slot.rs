@@ -173,7 +173,7 @@ impl Slot {
 
     fn end_locked(&self, mut state: MutexGuard<'_, State>, record: &Arc<Record>, reason: Reason) {
         let connection = match state.live.take() {
-            Some(live) if Arc::ptr_eq(&live.record, record) => live,
+            Some(live) if live.is_of(record) => live,
             other => {
                 state.live = other;
                 return;
@@ -206,7 +206,7 @@ impl Slot {
     /// not to wait for that, so that the end is put in the outbox from here.
     pub(crate) fn tell_end(&self, record: &Arc<Record>, outbox: &SyncSender<Message>) {
         let mut state = enter(&self.state);
-        let lingers = matches!(&state.lingering, Some(connection) if Arc::ptr_eq(&connection.record, record));
+        let lingers = state.lingering.as_ref().map_or(false, |connection| connection.is_of(record));
         if !lingers || record.has_read_all() || !record.in_read.load(Ordering::SeqCst) {
             return; // the reader has put it there itself, or is about to
         }
@@ -231,7 +231,7 @@ impl Slot {
         let mut state = enter(&self.state);
         record.set_read_all();
         let told = record.end_told.load(Ordering::Relaxed) && state.untold.take().is_none();
-        let lingering = state.lingering.clone().filter(|connection| Arc::ptr_eq(&connection.record, record));
+        let lingering = state.lingering.clone().filter(|connection| connection.is_of(record));
         (lingering, told)
     }
 
@@ -246,8 +246,7 @@ impl Slot {
     /// For the reader: that is over.
     pub(crate) fn lingered(&self, record: &Arc<Record>) {
         let mut state = enter(&self.state);
-        let other = |connection: &Arc<Connection>| !Arc::ptr_eq(&connection.record, record);
-        state.lingering = state.lingering.take().filter(other);
+        state.lingering = state.lingering.take().filter(|connection| !connection.is_of(record));
         self.changed.ring();
     }
 
@@ -260,7 +259,7 @@ impl Slot {
         let mut state = enter(&self.state);
         loop {
             let waiting_for_end = match (&state.live, last) {
-                (Some(live), Some(last)) if Arc::ptr_eq(&live.record, last) => Some(last),
+                (Some(live), Some(last)) if live.is_of(last) => Some(last),
                 (Some(live), _) => {
                     live.record.taken_up.store(true, Ordering::Relaxed);
                     return Some(live.clone());
@@ -295,7 +294,7 @@ impl Slot {
         let mut state = enter(&self.state);
         loop {
             match (&state.live, to) {
-                (Some(live), Some(to)) if Arc::ptr_eq(&live.record, to) => return Some(live.clone()),
+                (Some(live), Some(to)) if live.is_of(to) => return Some(live.clone()),
                 (_, Some(_)) => return None,
                 (Some(live), None) => return Some(live.clone()),
                 (None, None) if state.stop_by.is_some() => return None,
