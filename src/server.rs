@@ -40,10 +40,10 @@ use crate::writer::Writer;
 /// client.write_all(b"hello")?;
 /// client.shutdown(Shutdown::Write)?;
 ///
-/// let inbox = server.inbox();
+/// let mut inbox = server.inbox();
 /// for message in server.outbox() {
 ///     match message {
-///         Message::Connected(client) => println!("{} is here", client.peer()),
+///         Message::Connected(client) => inbox = client.inbox(), // to this client, or to nobody
 ///         Message::Data(chunk) => inbox.send(chunk.to_ascii_uppercase())?,
 ///         Message::ProducerFinished(_) => break, // and dropping it closes the connection
 ///     }
