@@ -21,9 +21,6 @@ use crate::slot::Slot;
 
 /// How long a client that goes on sending after the application has closed is listened to.
 const LISTENING: Duration = Duration::from_secs(5);
-/// Who has sent nothing for so long then is not waited for by a stop. Long enough for what was held back to come when
-/// there is room for it again.
-pub(crate) const SILENT: Duration = Duration::from_millis(100);
 
 pub(crate) struct Reader {
     pub(crate) slot: Arc<Slot>,
@@ -109,21 +106,17 @@ impl Reader {
     /// `Slot::begin` hangs up on this one.
     fn drain(&self, connection: &Connection) {
         let until = Instant::now() + LISTENING;
-        let mut wait = SILENT;
         let mut scrap = vec![0; self.slot.buffer_size()];
+        self.slot.listens_to(&connection.record);
         loop {
-            let left = until.saturating_duration_since(Instant::now()).min(wait);
+            let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() || connection.stream.set_read_timeout(Some(left)).is_err() {
                 return;
             }
             match (&connection.stream).read(&mut scrap) {
                 Ok(0) => return,
-                Err(e) if is_timeout(&e) => {
-                    self.slot.is_silent(&connection.record);
-                    wait = LISTENING;
-                }
                 Err(e) if e.kind() != io::ErrorKind::Interrupted => return,
-                _ => {}
+                _ => connection.record.touch(),
             }
         }
     }

@@ -39,14 +39,13 @@ pub(crate) struct Record {
     pub(crate) in_read: AtomicBool,
     /// The writer has put the end in the outbox, or left it with the slot for want of room, so that the reader need not.
     pub(crate) end_told: AtomicBool,
-    /// The client says nothing while it lingers, so that a stop need not wait for it.
-    pub(crate) silent: AtomicBool,
     /// A write has failed: nothing more can go to the client.
     broken: AtomicBool,
     /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
     /// say so.
     pub(crate) writing: AtomicBool,
-    /// When the last byte moved, in nanoseconds after `began`; kept only where there is an idle timeout.
+    /// When the last byte moved, in nanoseconds after `began`; kept only where there is an idle timeout, and from the
+    /// end on, while the client lingers.
     moved: AtomicU64,
     /// Set once, with `last_word`, by `Slot::end`.
     over: AtomicBool,
@@ -73,7 +72,6 @@ impl Record {
             taken_up: AtomicBool::new(false),
             in_read: AtomicBool::new(false),
             end_told: AtomicBool::new(false),
-            silent: AtomicBool::new(false),
             broken: AtomicBool::new(false),
             writing: AtomicBool::new(false),
             moved: AtomicU64::new(0),
@@ -92,12 +90,15 @@ impl Record {
         self.moved.store(since, Ordering::Relaxed);
     }
 
+    pub(crate) fn moved(&self) -> Instant {
+        self.began + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
+    }
+
     /// How long from now until the session will have been idle for the timeout; `None` if it has been already.
     ///
     /// A write in progress is the writer's to judge: it knows whether the client takes anything.
     pub(crate) fn idle_after(&self, timeout: Duration) -> Option<Duration> {
-        let moved = Duration::from_nanos(self.moved.load(Ordering::Relaxed));
-        let quiet = self.began.elapsed().saturating_sub(moved);
+        let quiet = self.moved().elapsed();
         if self.writing.load(Ordering::Relaxed) {
             return Some(timeout / 8);
         }
@@ -137,6 +138,7 @@ impl Record {
         let reason = if agreed { Reason::ClientClosed } else { reason };
         let report = self.count(reason);
         *enter(&self.last_word) = Some(report);
+        self.touch(); // a client that lingers is given its time from now on
         self.over.store(true, Ordering::SeqCst);
         report
     }

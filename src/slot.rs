@@ -235,10 +235,11 @@ impl Slot {
         (lingering, told)
     }
 
-    /// For the reader: the lingering client says nothing.
-    pub(crate) fn is_silent(&self, record: &Record) {
+    /// For the reader: from now on it listens to a client that lingers, so that a stop can tell whether that is silent.
+    pub(crate) fn listens_to(&self, record: &Record) {
         let state = enter(&self.state);
-        record.silent.store(true, Ordering::Relaxed);
+        record.touch();
+        record.in_read.store(true, Ordering::SeqCst);
         drop(state);
         self.changed.ring();
     }

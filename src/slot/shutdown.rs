@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use super::{enter, Slot};
 use crate::inbox::Parcel;
-use crate::reader::SILENT;
 use crate::signal::Reason;
+
+/// A client that has had everything, and sends nothing for so long, is not waited for by a stop. Long enough for what
+/// was held back to come when there is room for it again.
+const SILENT: Duration = Duration::from_millis(100);
 
 impl Slot {
     /// Begins the end of the server and wakes whoever waits: the reader in `next`, the writer in `connection` or
@@ -45,18 +48,16 @@ impl Slot {
     /// After `shutdown`: waits until the writer has ended the session for want of more to write, and its client has been
     /// listened to, or has nothing to say; or, when the linger time is up, ends it here.
     pub(crate) fn linger(&self) {
-        let mut silent_by = None;
         let mut state = enter(&self.state);
         while let (Some(open), Some(mut by)) =
             (state.live.as_ref().or(state.lingering.as_ref()), state.stop_by)
         {
             let record = &open.record;
             if record.is_over() && record.in_read.load(Ordering::SeqCst) {
-                // The reader cannot say how long it has been waiting for that client.
-                by = by.min(*silent_by.get_or_insert(Instant::now() + SILENT));
+                by = by.min(record.moved() + SILENT);
             }
             let left = by.saturating_duration_since(Instant::now());
-            if left.is_zero() || record.silent.load(Ordering::Relaxed) {
+            if left.is_zero() {
                 let open = open.clone();
                 // Of the two it is: if it is live, for a first time, and if it lingers, for good.
                 self.end_locked(state, &open.record, Reason::Stopped);
