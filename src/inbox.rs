@@ -37,6 +37,9 @@ pub(crate) enum Parcel {
 /// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it
 ///   is put in.
 ///
+/// So an answer that is made of something else than the chunk itself belongs in an addressed one: its client may have
+/// left, and another come, while it was being made.
+///
 /// The inbox holds 1,024 messages that together keep [`buffer_size`](crate::Options::buffer_size) times
 /// [`depth`](crate::Options::depth) bytes of memory occupied, or one message that is larger than that.
 #[derive(Clone, Debug)]

@@ -130,6 +130,29 @@ fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
 }
 
 #[test]
+fn after_a_client_that_talks_while_it_reads_has_had_everything() {
+    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let answer = pattern(2, 8 << 20);
+    server.inbox().send(answer.clone()).unwrap();
+    let reading = thread::spawn(move || {
+        let mut all = Vec::new();
+        let mut piece = vec![0; 100_000];
+        loop {
+            match client.read(&mut piece).unwrap() {
+                0 => return all,
+                count => all.extend_from_slice(&piece[..count]),
+            }
+            thread::sleep(Duration::from_millis(10)); // a slow client
+            let _ = client.write(b"and another thing");
+        }
+    });
+    stop(server);
+    assert_same(&reading.join().unwrap(), &answer);
+}
+
+#[test]
 fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves() {
     for round in 0..20 {
         let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
