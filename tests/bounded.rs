@@ -131,3 +131,20 @@ fn a_subscriber_that_never_reads_costs_no_more() {
     assert!(grown < 1024, "{grown} KiB");
     assert_eq!(unread.try_iter().count(), 1024);
 }
+
+#[test]
+fn subscribers_that_are_gone_cost_nothing() {
+    let _turn = TURN.lock();
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let _served = connect(server.local_addr());
+    next_connected(&signals);
+    let before = status("self", "VmRSS:");
+    for _ in 0..2000 {
+        drop(server.signal());
+        drop(connect(server.local_addr()));
+        signals.recv_timeout(DEADLINE).unwrap(); // that it was refused, by which the others are found to be gone
+    }
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < LIMIT, "{grown} KiB");
+}

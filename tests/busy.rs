@@ -111,7 +111,18 @@ fn refuse_survives_that_its_port_is_taken_meanwhile() {
     }
     assert!(pauses.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{pauses:?}");
     drop(thief);
-    ping(&mut connect_until_served(echo.addr)).unwrap();
+    let mut second = connect_until_served(echo.addr);
+    // Another theft is another error: the pauses begin anew.
+    while echo.signals.try_recv().is_ok() {}
+    let _thief = TcpListener::bind(echo.addr).unwrap();
+    second.shutdown(Shutdown::Write).unwrap();
+    rest(&mut second);
+    let again = loop {
+        if let Signal::Fault { retry_in, .. } = echo.signals.recv_timeout(DEADLINE).unwrap() {
+            break retry_in;
+        }
+    };
+    assert_eq!(again, pauses[0]);
 }
 
 #[test]

@@ -281,6 +281,12 @@ fn a_client_that_is_still_sending_gets_all_of_the_answer() {
 }
 
 #[test]
+fn a_write_takes_a_buffer_at_most_so_that_the_next_one_waits_for_room() {
+    let server = Options::new().buffer_size(1000).bind("127.0.0.1:0").unwrap();
+    assert_eq!(server.inbox().write(&[0; 5000]).unwrap(), 1000);
+}
+
+#[test]
 fn an_end_that_found_the_outbox_full_is_not_missed_by_who_waits_only_so_long() {
     let server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
     for _ in 0..50 {
