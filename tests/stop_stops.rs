@@ -154,7 +154,7 @@ fn after_a_client_that_talks_while_it_reads_has_had_everything() {
 
 #[test]
 fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves() {
-    for round in 0..20 {
+    for round in 0..10 {
         let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         let mut session = server.accept().unwrap();

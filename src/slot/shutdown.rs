@@ -12,8 +12,8 @@ use crate::inbox::Parcel;
 use crate::signal::Reason;
 
 /// A client that has had everything, and sends nothing for so long, is not waited for by a stop. Long enough for what
-/// was held back to come when there is room for it again.
-const SILENT: Duration = Duration::from_millis(100);
+/// was held back to come when there is room for it again, from the other side of the world.
+const SILENT: Duration = Duration::from_millis(250);
 
 impl Slot {
     /// Begins the end of the server and wakes whoever waits: the reader in `next`, the writer in `connection` or
