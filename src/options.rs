@@ -122,8 +122,9 @@ impl Options {
 
     /// How long a stopped server goes on writing to a client what the inbox has taken for it; default 1 s.
     ///
-    /// If the client itself goes on sending then, that is read and dropped for as long, so that no RST takes the place of
-    /// what it has yet to get. One that says nothing for a quarter of a second after the last byte to it is not waited for.
+    /// If the client itself goes on sending then, that is read and dropped for as long, so that no RST takes the place
+    /// of what it has yet to get. One that says nothing for a quarter of a second after the last byte to it is not
+    /// waited for.
     pub fn linger(mut self, time: Duration) -> Options {
         self.linger = time.min(FOREVER);
         self
