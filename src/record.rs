@@ -35,7 +35,8 @@ pub(crate) struct Record {
     pub(crate) taken_up: AtomicBool,
     /// The reader is inside a read, or about to be. It says so before it looks whether the session is over, and the
     /// writer looks at it after it has ended the session, both in the one order of `SeqCst`: so a reader that the
-    /// writer finds in here will put nothing more in the outbox.
+    /// writer finds in here will put nothing more in the outbox. A stop looks at it too: whoever is read from is not
+    /// held back by us, and if nothing comes, has nothing to say.
     pub(crate) in_read: AtomicBool,
     /// The writer has put the end in the outbox, or left it with the slot for want of room, so that the reader need not.
     pub(crate) end_told: AtomicBool,
