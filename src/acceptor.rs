@@ -1,23 +1,29 @@
-//! The acceptor thread: the only one that takes connections, and so the only one that decides who is served.
+//! The acceptor thread: it takes connections, and it alone decides who is served.
 //!
-//! Owns the listener. Gives the slot to a client when the busy flag is down, and does to everybody else what the
-//! [`Busy`] policy says: each policy is one arm in [`meet`](Acceptor::meet) or [`listener`](Acceptor::listener). An
-//! error of `accept` is signalled and waited out; only `stop` ends the loop (promises 1, 7 and 10).
+//! Owns the listener. Gives the slot to a client when the busy flag is down, and otherwise applies the [`Busy`] policy: each
+//! policy is an arm in [`meet`](Acceptor::meet) or [`listener`](Acceptor::listener). An error of `accept` is signalled and
+//! followed by a pause; only `stop` ends the loop (promises 1, 4, 7 and 10).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::connection::turn_away;
 use crate::options::Busy;
 use crate::signal::{Reason, Refusal, Signal};
 use crate::slot::Slot;
 
-/// The first pause after an error; each further one is twice as long, up to the longest. Most errors pass by
-/// themselves; for one that does not (no descriptor left), this is next to no work.
+/// The first pause after an error; each further one is twice as long, up to the longest. Most errors pass by themselves;
+/// for one that does not, such as a lack of descriptors, this is next to no work.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A client that closes and reconnects at once can arrive before the reader has seen its FIN. So the acceptor waits this
+/// long for news before it refuses a client ...
+const GRACE: Duration = Duration::from_millis(5);
+/// ... unless it has refused another one so recently: in a storm of refusals each is to be quick.
+const STORM: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {
     slot: Arc<Slot>,
@@ -25,11 +31,16 @@ pub(crate) struct Acceptor {
     listener: Option<TcpListener>,
     /// How long to wait after the next error in a row.
     pause: Duration,
+    last_refusal: Option<Instant>,
+    /// The session whose slot a newcomer has waited for in vain, and until when nobody waits for it again. So clients that
+    /// wait in the backlog meanwhile are not all kept waiting in turn.
+    in_vain: Option<(u64, Instant)>,
 }
 
 impl Acceptor {
     pub(crate) fn new(slot: Arc<Slot>, listener: TcpListener) -> Acceptor {
-        Acceptor { slot, listener: Some(listener), pause: FIRST_PAUSE }
+        let listener = Some(listener);
+        Acceptor { slot, listener, pause: FIRST_PAUSE, last_refusal: None, in_vain: None }
     }
 
     /// The acceptor thread.
@@ -37,36 +48,31 @@ impl Acceptor {
         while let Some(listener) = self.listener() {
             let accepted = listener.accept();
             if self.slot.is_stopping() {
-                break; // and whoever it was, most likely we ourselves, is dropped
+                break; // the connection may be our own, made to wake this thread
             }
             match accepted {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
                     self.meet(stream, peer);
                 }
+                Err(e) if is_about_one_client(&e) => {}
                 Err(e) => self.wait_out("accept a connection", e),
             }
         }
-        // First the port is free, then the last client is seen off, then nobody expects anything of us.
-        self.listener = None;
-        self.slot.linger();
-        self.slot.signals.close();
-        self.slot.accepted_last();
+        self.listener = None; // the port is free before anybody is told so
+        self.slot.acceptor_done();
     }
 
-    /// The listener to accept from, once it is time to; `None` at the end of the server.
+    /// The listener, once it is time to accept; `None` when the server stops.
     fn listener(&mut self) -> Option<&TcpListener> {
-        match self.slot.options.busy {
-            Busy::Wait => self.slot.wait_until_free(),
-            Busy::Refuse if self.listener.is_none() => self.slot.wait_until_free(),
-            _ => {}
+        if self.slot.options.busy == Busy::Wait {
+            self.slot.wait_until_free();
         }
         while self.listener.is_none() && !self.slot.is_stopping() {
-            let made_by_end = self.slot.fetch_listener();
-            match made_by_end.map_or_else(|| self.slot.listen_again(), Ok) {
+            match self.slot.fetch_listener() {
                 Ok(listener) => {
                     self.pause = FIRST_PAUSE;
-                    self.listener = Some(listener);
+                    self.listener = listener;
                 }
                 Err(e) => self.wait_out("listen again", e),
             }
@@ -74,34 +80,52 @@ impl Acceptor {
         self.listener.as_ref().filter(|_| !self.slot.is_stopping())
     }
 
-    /// Somebody has connected: serve, or do what the policy says.
+    /// A client has connected: serve it, or apply the policy.
     fn meet(&mut self, stream: TcpStream, peer: SocketAddr) {
-        if !self.slot.options.allows(peer.ip()) {
+        let slot = self.slot.clone();
+        if !slot.options.allows(peer.ip()) {
             return self.refuse(peer, Refusal::NotAllowed);
         }
-        if self.slot.is_busy() {
-            match &self.slot.options.busy {
-                Busy::Tell(message) => {
-                    self.refuse(peer, Refusal::Busy);
-                    return turn_away(stream, message);
-                }
-                Busy::Replace => {
-                    if let Some(record) = self.slot.current() {
-                        self.slot.end(&record, Reason::Replaced);
-                    }
-                }
-                Busy::Drop | Busy::Refuse | Busy::Wait => return self.refuse(peer, Refusal::Busy),
+        let replaces = slot.options.busy == Busy::Replace;
+        if slot.is_busy() && !replaces && !self.is_handed_over() {
+            self.last_refusal = Some(Instant::now());
+            self.refuse(peer, Refusal::Busy);
+            if let Busy::Tell(message) = &slot.options.busy {
+                turn_away(stream, message);
             }
+            return;
         }
-        if self.slot.options.busy == Busy::Refuse {
-            // Whoever is in the backlog is reset. Before `begin`, since `end` must find the port free.
+        if !slot.options.admits(peer) {
+            return self.refuse(peer, Refusal::NotAdmitted);
+        }
+        if let Some(record) = slot.current() {
+            slot.end(&record, Reason::Replaced);
+        }
+        if slot.options.busy == Busy::Refuse {
+            // Clients in the backlog are reset. Before `begin`: `end` must find the port free.
             self.listener = None;
-            self.slot.drop_spare();
+            slot.forget_listener();
         }
-        self.slot.begin(stream, peer);
+        slot.begin(stream, peer);
     }
 
-    /// Tells those who watch, before the stranger sees its connection dropped by whoever called this.
+    /// Waits for the slot, if the client that has it is leaving. Returns whether the slot is free.
+    fn is_handed_over(&mut self) -> bool {
+        let start = Instant::now();
+        let session = self.slot.queue.session();
+        let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
+        let in_storm = self.last_refusal.map_or(false, |last| start < last + STORM);
+        let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };
+        let grace = if in_storm { Duration::ZERO } else { GRACE.min(self.slot.options.handover) };
+        let free = self.slot.wait_for_handover(handover, grace);
+        let now = Instant::now();
+        if !free && !in_vain && now - start >= handover {
+            self.in_vain = Some((session, now + handover));
+        }
+        free
+    }
+
+    /// Tells the subscribers, before the client sees its connection dropped by the caller.
     fn refuse(&self, peer: SocketAddr, why: Refusal) {
         self.slot.signals.send(Signal::Refused { peer, why });
     }
@@ -116,4 +140,9 @@ impl Acceptor {
         self.slot.pause(self.pause);
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
     }
+}
+
+/// Whether an error of `accept` is that of one client, which has gone before it was accepted.
+fn is_about_one_client(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }

@@ -86,7 +86,7 @@ impl fmt::Debug for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         if let Some(record) = self.from.take() {
-            record.slot.recycle(mem::take(&mut self.buffer));
+            record.pool.put(mem::take(&mut self.buffer));
         }
     }
 }

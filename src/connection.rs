@@ -1,66 +1,113 @@
-//! The live connection: the stream together with its record, and the ways it is closed.
+//! A connection: the stream of a session together with its record, and the ways to read, write and close it.
 //!
-//! Owned by the slot for as long as the session lives, borrowed by the reader and, for the time of a write, by the
-//! writer. The slot alone closes it, after it is free (promise 4).
+//! Only the slot owns connections. The reader and the writer hold a [`WeakConnection`] and borrow the connection for the
+//! time of a call, so the descriptor is closed as soon as the slot lets go of it (promises 4 and 6).
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
+use crate::chunk::Chunk;
 use crate::record::Record;
 
+/// How many messages one write takes along.
+pub(crate) const GATHER: usize = 128;
+
+/// A blocked write returns this often, so the writer can check its deadlines.
+const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
+
 pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
+    stream: TcpStream,
     pub(crate) record: Arc<Record>,
 }
 
-impl Connection {
-    /// Whether it is that session's.
-    pub(crate) fn is_of(&self, record: &Arc<Record>) -> bool {
-        Arc::ptr_eq(&self.record, record)
+/// A session: its record, and its connection for as long as the slot keeps that open.
+#[derive(Clone)]
+pub(crate) struct WeakConnection {
+    pub(crate) record: Arc<Record>,
+    connection: Weak<Connection>,
+}
+
+impl WeakConnection {
+    pub(crate) fn new(connection: &Arc<Connection>) -> WeakConnection {
+        WeakConnection { record: connection.record.clone(), connection: Arc::downgrade(connection) }
     }
 
-    /// Tells the client that nothing more comes, behind what is still on its way.
-    pub(crate) fn say_goodbye(&self) {
+    pub(crate) fn get(&self) -> Option<Arc<Connection>> {
+        self.connection.upgrade()
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Connection {
+        // An error means that the connection is already broken, which the reader finds out.
+        let _ = stream.set_nodelay(true);
+        let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
+        Connection { stream, record }
+    }
+
+    pub(crate) fn is_of(&self, record: &Record) -> bool {
+        self.record.number == record.number
+    }
+
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&self.stream).read(buffer)
+    }
+
+    /// Writes what the kernel takes of the chunks, in one call.
+    pub(crate) fn write(&self, chunks: &[Chunk]) -> io::Result<usize> {
+        if let [chunk] = chunks {
+            return (&self.stream).write(chunk);
+        }
+        let mut slices = [IoSlice::new(&[]); GATHER];
+        for (slice, chunk) in slices.iter_mut().zip(chunks) {
+            *slice = IoSlice::new(chunk);
+        }
+        (&self.stream).write_vectored(&slices[..chunks.len().min(GATHER)])
+    }
+
+    /// Whether the connection has been reset. The kernel tells this once, so the caller must act on it.
+    pub(crate) fn is_reset(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None))
+    }
+
+    /// Sends a FIN after everything written so far; the client can still send.
+    pub(crate) fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Cuts the connection: tells the client, and wakes the reader and the writer if they are inside a call on the
-    /// stream. The descriptor goes with the last of the three who holds it. What the client has sent and nobody has
-    /// read makes the kernel follow up with a RST, which also frees the client's end of what it would still send.
-    pub(crate) fn cut(&self) {
+    /// Ends both directions: tells the client with a FIN, and wakes the reader and the writer from their calls.
+    pub(crate) fn close(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Cuts it when the server stops, with a client that may be sending while its last answer is on its way.
-    pub(crate) fn hang_up(&self) {
-        self.cut();
-        take_what_is_there(&self.stream);
+    /// Wakes the reader, but sends no FIN. When the last owner drops the connection, the kernel sends a RST if data of the
+    /// client is unread, and a FIN otherwise; `std` cannot ask for a RST.
+    pub(crate) fn abort(&self) {
+        let _ = self.stream.shutdown(Shutdown::Read);
     }
 }
 
-/// Turns a stranger away, with a message if there is one, without waiting for anything.
-pub(crate) fn turn_away(stream: TcpStream, message: &[u8]) {
-    // The message fits into the empty send buffer of a new connection, so that one write takes all of it.
-    let _ = stream.set_nonblocking(true);
-    let _ = (&stream).write(message);
-    let _ = stream.shutdown(Shutdown::Write);
-    take_what_is_there(&stream);
+/// Whether a write timed out. On Unix `TimedOut` is an error of the connection itself (`ETIMEDOUT`).
+pub(crate) fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock }
 }
 
-/// Reads what has arrived, without waiting and not for ever: closing a socket with unread bytes makes the kernel
-/// send a RST in place of what it still had to send (RFC 2525, 2.17).
-fn take_what_is_there(mut stream: &TcpStream) {
+/// Turns a client away, with a message that may be empty. Waits for nothing.
+pub(crate) fn turn_away(mut stream: TcpStream, message: &[u8]) {
     let mut scrap = [0; 4096];
-    if stream.set_nonblocking(true).is_err() {
+    // The message fits into the empty send buffer of a new connection, so one write takes all of it.
+    if stream.set_nonblocking(true).is_err() || stream.write(message).is_err() {
         return;
     }
+    let _ = stream.shutdown(Shutdown::Write);
+    // Unread data would turn the close into a RST, which can overtake the message (RFC 2525, section 2.17).
     for _ in 0..64 {
         match stream.read(&mut scrap) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return,
             Ok(0) => return,
-            Ok(_) => {}
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return,
+            _ => {}
         }
     }
 }

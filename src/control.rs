@@ -1,22 +1,42 @@
-//! The control box: finishing the current client, or the whole server, from any thread.
+//! The control box: what any thread may ask of the server. Nothing here waits.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::inbox::Inbox;
+use crate::message::Client;
 use crate::slot::Slot;
 
-/// Ends the current session or the server from any thread; a cheap handle that can be cloned.
+/// Ends the current session or the server, or wakes the application, from any thread; a cheap handle that can be cloned.
+///
+/// None of its methods waits.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{echo, SingleServer};
+/// use std::thread;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let control = server.control();
+/// let serving = thread::spawn(move || echo(&server));
+/// control.stop();
+/// serving.join().expect("echo does not panic");
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Control {
-    pub(crate) slot: Arc<Slot>,
+    slot: Arc<Slot>,
 }
 
 impl Control {
-    /// Ends the current session once everything that the inbox has taken for it is written; does nothing when
-    /// nobody is connected.
+    pub(crate) fn new(slot: &Arc<Slot>) -> Control {
+        Control { slot: slot.clone() }
+    }
+
+    /// Finishes the current session once everything sent to its inbox is written; does nothing if nobody is connected.
     ///
-    /// Does not wait for that to happen. A client that does not read delays it, until it is found to be stalled if
-    /// there is an [`idle_timeout`](crate::Options::idle_timeout). The session's report then says
+    /// The same as [`Inbox::finish`] on an unaddressed inbox. The session's report then says
     /// [`Reason::Finished`](crate::Reason::Finished).
     ///
     /// # Examples
@@ -38,29 +58,102 @@ impl Control {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn finish(&self) {
-        let inbox = Inbox { slot: self.slot.clone(), to: None };
-        inbox.finish();
+        Inbox::unaddressed(&self.slot).finish();
     }
 
-    /// Stops the server: the listener is closed, the current client gets what the inbox has taken for it, at most
-    /// for the [`linger`](crate::Options::linger) time, and the outbox and the signals end once they are read.
+    /// Aborts the current session: cuts its connection now; does nothing if nobody is connected.
     ///
-    /// Does not wait for that to happen; [`SingleServer::stop`](crate::SingleServer::stop) does.
+    /// The same as [`Inbox::abort`] on an unaddressed inbox.
     ///
     /// # Examples
     ///
     /// ```
-    /// use single_server::{echo, SingleServer};
+    /// use single_server::{Reason, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// control.abort();
+    /// assert_eq!(session.report().reason, Reason::Aborted);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn abort(&self) {
+        Inbox::unaddressed(&self.slot).abort();
+    }
+
+    /// Makes the outbox return a [`Message::Woken`](crate::Message::Woken), at most one for all calls since the last one.
+    ///
+    /// With it an application can wait for clients and for its own events in one place: the thread that has an event for it
+    /// notes it, and calls this. A [`Session`](crate::Session) does not see it; the outbox returns it after the session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::sync::mpsc;
     /// use std::thread;
     ///
     /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// let (event, events) = mpsc::channel();
     /// let control = server.control();
-    /// let serving = thread::spawn(move || echo(&server));
-    /// control.shutdown();
-    /// serving.join().expect("echo does not panic");
+    /// thread::spawn(move || {
+    ///     event.send("the target has hit a breakpoint").expect("the application listens");
+    ///     control.wake();
+    /// });
+    /// for message in server.outbox() {
+    ///     match message {
+    ///         Message::Woken => break,
+    ///         other => println!("{other:?}"),
+    ///     }
+    /// }
+    /// assert_eq!(events.try_recv(), Ok("the target has hit a breakpoint"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    pub fn wake(&self) {
+        self.slot.events.ask();
+    }
+
+    /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most
+    /// the [`linger`](crate::Options::linger) time, and the outbox and the signals end once they are read.
+    ///
+    /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
+    pub fn stop(&self) {
+        self.slot.stop();
+    }
+
+    /// Returns the client that is connected now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// assert!(server.control().client().is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.slot.current().map(|record| Client::new(&self.slot, record))
+    }
+
+    /// Returns the address that the server listens on.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.slot.local_addr
+    }
+
+    /// Returns whether a client is connected now.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.slot.is_busy()
+    }
+
+    #[doc(hidden)]
+    #[deprecated(since = "0.2.0", note = "renamed to `stop`")]
     pub fn shutdown(&self) {
-        self.slot.shutdown();
+        self.stop();
     }
 }

@@ -1,13 +1,13 @@
 //! The echo: every byte goes back to the client who sent it.
 
-use crate::outbox::Message;
+use crate::message::Message;
 use crate::server::SingleServer;
 
 /// Sends every byte back to the client it came from, one client after the other, until the server is stopped.
 ///
-/// Runs on the thread that calls it. A chunk goes from the outbox to the inbox as it is, without a copy, and back to
-/// the reader as a free buffer once it is written. The end of a session is dropped as it comes, which closes the
-/// connection behind the last byte.
+/// Runs on the calling thread. A chunk goes from the outbox to the inbox without a copy, and its buffer returns to the
+/// reader once it is written. The end of a session is dropped as it comes, which closes the connection behind the last
+/// byte.
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use crate::server::SingleServer;
 /// client.read_to_string(&mut answer)?;
 /// assert_eq!(answer, "anybody there?");
 ///
-/// control.shutdown();
+/// control.stop();
 /// serving.join().expect("echo does not panic");
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -36,7 +36,7 @@ pub fn echo(server: &SingleServer) {
     let inbox = server.inbox();
     for message in server.outbox() {
         if let Message::Data(chunk) = message {
-            // An error means that the client has left; its end will be along.
+            // An error means that the client has left. Its end follows.
             let _ = inbox.send(chunk);
         }
     }

@@ -1,9 +1,8 @@
-//! The inbox: what is put in here goes to the client.
+//! The inbox: a handle for sending to the client.
 //!
-//! Cloned freely and used by any thread of the application; the writer is at the other end. Putting is where
-//! backpressure is felt and where bytes get their address: those that answer a session can reach that session
-//! only, and the others belong to the client who is connected at that moment or, if there is none, to the next
-//! one (promise 3).
+//! Cloned freely and used by any thread of the application; the writer is at the other end. Sending is where backpressure
+//! is felt and where bytes get their address: an answer can reach the session that it belongs to and no other, and other
+//! bytes belong to the client that is connected at that moment or, if there is none, to the next one (promise 3).
 
 use std::error::Error;
 use std::fmt;
@@ -11,54 +10,54 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use crate::chunk::Chunk;
+use crate::queue::{Output, Refused};
 use crate::record::Record;
 use crate::slot::Slot;
 
-/// What travels from an inbox to the writer. `None` is the first client to come.
-pub(crate) enum Parcel {
-    Bytes(Option<Arc<Record>>, Chunk),
-    /// No more will come: send a FIN, go on reading.
-    HalfClose(Option<Arc<Record>>),
-    /// All that was put in before has been written when the writer sees this: close.
-    Finish(Arc<Record>),
-    /// Nothing: makes a writer that waits for a parcel look at the state of the server.
-    Wake,
-}
-
-/// Where bytes for the client are put; a cheap handle that can be cloned and sent to other threads.
+/// The sending end of the server: what you put in here goes to the client. A cheap handle that can be cloned and sent to
+/// other threads.
+///
+/// Kamaelia names a component's boxes from the component's side: what you send to the component arrives in its *inbox*.
 ///
 /// An inbox is *unaddressed* ([`SingleServer::inbox`](crate::SingleServer::inbox)) or *addressed* to one session
 /// ([`Session::inbox`](crate::Session::inbox), [`Client::inbox`](crate::Client::inbox),
 /// [`End::inbox`](crate::End::inbox)):
 ///
-/// - What is put in an unaddressed inbox goes to the client that is connected or, if there is none, waits for the
-///   first one who connects.
-/// - What is put in an addressed inbox goes to that client or to nobody.
-/// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it
-///   is put in.
+/// - Bytes sent to an unaddressed inbox go to the client that is connected or, if there is none, wait for the next one.
+/// - Bytes sent to an addressed inbox go to that client or to nobody.
+/// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it is sent to.
 ///
-/// So an answer that is made of something else than the chunk itself belongs in an addressed one: its client may have
-/// left, and another come, while it was being made.
+/// So send an answer that is not made of the chunk itself to an addressed inbox: its client may have left, and another may
+/// have come, by the time the answer is ready.
 ///
-/// The inbox holds 1,024 messages that together keep [`buffer_size`](crate::Options::buffer_size) times
-/// [`depth`](crate::Options::depth) bytes of memory occupied, or one message that is larger than that.
+/// The inbox holds 1,024 messages that together occupy at most [`buffer_size`](crate::Options::buffer_size) times
+/// [`depth`](crate::Options::depth) bytes of memory, or one message that is larger than that. Threads that wait for room get
+/// it in the order in which they came.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) slot: Arc<Slot>,
-    pub(crate) to: Option<Arc<Record>>,
+    to: Option<Arc<Record>>,
 }
 
 impl Inbox {
-    /// Puts bytes in the inbox, and waits as long as there is no room.
+    pub(crate) fn unaddressed(slot: &Arc<Slot>) -> Inbox {
+        Inbox { slot: slot.clone(), to: None }
+    }
+
+    pub(crate) fn to(slot: &Arc<Slot>, record: &Arc<Record>) -> Inbox {
+        Inbox { slot: slot.clone(), to: Some(record.clone()) }
+    }
+
+    /// Sends bytes, and waits as long as there is no room in the inbox.
     ///
-    /// Returns as soon as the bytes are in the inbox, before they are written. Nothing is copied. What was taken
-    /// for a client who then leaves is discarded, and counted in its [`Report`](crate::Report).
+    /// Returns as soon as the bytes are in the inbox, before they are written to the client. Nothing is copied. Bytes
+    /// accepted for a client that then leaves are discarded, and counted in its [`Report`](crate::Report).
     ///
     /// # Errors
     ///
-    /// [`SendError::Over`] if the session that the bytes are for has ended or was half-closed,
-    /// [`SendError::Stopped`] if the server was stopped; either also while this waited. The bytes come back in the
-    /// error.
+    /// [`SendError::Over`] if the session that the bytes are for has ended, is being finished or was half-closed;
+    /// [`SendError::Stopped`] if the server was stopped. Either can also happen while this waits. The error returns the
+    /// bytes.
     ///
     /// # Examples
     ///
@@ -79,15 +78,15 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn send(&self, bytes: impl Into<Chunk>) -> Result<(), SendError> {
-        self.slot.put(self.to.as_ref(), bytes.into(), true)
+        self.put(bytes.into(), true)
     }
 
-    /// Puts bytes in the inbox if there is room for them now.
+    /// Sends bytes if there is room for them now. Never waits.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`] if there is no room, and else those of [`send`](Inbox::send). The bytes come back in
-    /// the error.
+    /// [`SendError::Full`] if there is no room or another thread waits for it, and otherwise those of
+    /// [`send`](Inbox::send). The error returns the bytes.
     ///
     /// # Examples
     ///
@@ -107,15 +106,26 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_send(&self, bytes: impl Into<Chunk>) -> Result<(), SendError> {
-        self.slot.put(self.to.as_ref(), bytes.into(), false)
+        self.put(bytes.into(), false)
     }
 
-    /// Ends the direction to the client: once all that was put in before is written, the client sees a FIN, while
-    /// what it sends still arrives.
+    fn put(&self, chunk: Chunk, may_wait: bool) -> Result<(), SendError> {
+        // The pool tells which server a chunk came from.
+        let origin = chunk.origin().filter(|record| Arc::ptr_eq(&record.pool, &self.slot.pool));
+        let to = origin.or(self.to.as_ref()).map(|record| record.number);
+        self.slot.queue.put(to, chunk, may_wait).map_err(|(refused, chunk)| match refused {
+            Refused::Full => SendError::Full(chunk),
+            Refused::Over => SendError::Over(chunk),
+            Refused::Stopped => SendError::Stopped(chunk),
+        })
+    }
+
+    /// Half-closes the session: once everything sent before is written, the client sees the end of the stream, while what
+    /// it sends still arrives. Does not wait for that.
     ///
-    /// In an unaddressed inbox this means the client that is connected or, if there is none, the first one who
-    /// connects. Bytes put in later for the same client are refused as [`SendError::Over`]. The session itself
-    /// goes on until the client closes too or the application ends it.
+    /// On an unaddressed inbox this means the client that is connected or, if there is none, the next one. Bytes sent later
+    /// for the same client are refused with [`SendError::Over`]. The session goes on until the client closes its side, too,
+    /// or the application ends it.
     ///
     /// # Examples
     ///
@@ -133,7 +143,7 @@ impl Inbox {
     /// let mut all = String::new();
     /// client.read_to_string(&mut all)?; // sees the end ...
     /// assert_eq!(all, "all I have");
-    /// client.write_all(b"and you?")?; // ... and can still talk
+    /// client.write_all(b"and you?")?; // ... and can still send
     /// drop(client);
     /// all.clear();
     /// session.read_to_string(&mut all)?;
@@ -141,28 +151,51 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn half_close(&self) {
-        self.slot.half_close(self.to.as_ref());
+        self.slot.queue.close(self.to.as_ref().map(|record| record.number), Output::HalfClosed);
     }
-}
 
-/// Ending, and asking about it.
-impl Inbox {
-    /// Ends the session that this leads to, or the current one, once everything put in before is written.
+    /// Finishes the session that this leads to, or the current one: once everything sent before is written, it ends.
+    /// Does not wait for that.
     ///
-    /// Does not wait for that to happen. A client that does not read delays it, until it is found to be stalled if
-    /// there is an [`idle_timeout`](crate::Options::idle_timeout). See [`Client`](crate::Client) for an example.
+    /// A client that does not read delays it; an [`idle_timeout`](crate::Options::idle_timeout) limits that. See
+    /// [`Client`](crate::Client) for an example.
     ///
-    /// A client that is still sending is listened to for five seconds, or until the next one comes, and what it says is
-    /// dropped: a socket that is closed on unread bytes is reset by the kernel, with the loss of what had yet to go out.
+    /// The connection of a client that has not closed its side then lingers, while the slot is free: what the client still
+    /// sends is read and discarded until it closes, too, or sends nothing for 5 seconds, for at most 30 seconds or until the
+    /// next client comes. Without that, the kernel would reset the connection, and the client could lose the end of what was
+    /// sent to it.
     pub fn finish(&self) {
         if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
             self.slot.finish(&record);
         }
     }
 
-    /// Whether the session that this leads to is over or, if it leads to any, the server is stopped.
+    /// Aborts the session that this leads to, or the current one: its connection is cut now, and what is still in the inbox
+    /// for it is discarded. Does not wait.
     ///
-    /// For whoever has something to do for the session beside sending, such as a process to end.
+    /// The client sees a reset if data that it has sent is unread, or if it sends more, and otherwise the end of the stream:
+    /// `std` cannot ask for a reset. The report counts what was discarded.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Reason, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// session.inbox().abort(); // from any thread
+    /// assert_eq!(session.report().reason, Reason::Aborted);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn abort(&self) {
+        if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
+            self.slot.abort(&record);
+        }
+    }
+
+    /// Returns whether the session that this leads to has ended; of an unaddressed inbox, whether the server was stopped.
     ///
     /// # Examples
     ///
@@ -174,30 +207,37 @@ impl Inbox {
     /// let client = TcpStream::connect(server.local_addr())?;
     /// let session = server.accept().expect("the server is not stopped");
     /// let inbox = session.inbox();
-    /// assert!(!inbox.is_over());
+    /// assert!(!inbox.is_closed());
     ///
     /// inbox.finish(); // on another thread, say
     /// session.wait_until_over();
-    /// assert!(inbox.is_over());
+    /// assert!(inbox.is_closed());
     /// assert!(matches!(inbox.send("too late"), Err(SendError::Over(_))));
     /// # drop(client);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn is_over(&self) -> bool {
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
         match &self.to {
-            Some(record) => record.is_over(),
+            Some(record) => record.is_ended(),
             None => self.slot.is_stopping(),
         }
+    }
+
+    #[doc(hidden)]
+    #[deprecated(since = "0.2.0", note = "renamed to `is_closed`")]
+    pub fn is_over(&self) -> bool {
+        self.is_closed()
     }
 }
 
 /// Each write is one message, copied once, of at most [`buffer_size`](crate::Options::buffer_size) bytes.
 ///
-/// `flush` has nothing to do: what is in the inbox is already on its way. Errors are those of
-/// [`send`](Inbox::send), as [`io::ErrorKind::BrokenPipe`].
-impl Write for Inbox {
+/// `flush` does nothing: what is in the inbox is already on its way. Errors are those of [`send`](Inbox::send), with kind
+/// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+impl Write for &Inbox {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let length = bytes.len().min(self.slot.buffer_size());
+        let length = bytes.len().min(self.slot.options.buffer_size);
         self.send(&bytes[..length])?;
         Ok(length)
     }
@@ -207,7 +247,18 @@ impl Write for Inbox {
     }
 }
 
-/// Why bytes were not taken by an [`Inbox`]; they are handed back.
+/// As for `&Inbox`.
+impl Write for Inbox {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&*self).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Why an [`Inbox`] did not accept bytes; it returns them.
 ///
 /// # Examples
 ///
@@ -223,17 +274,21 @@ impl Write for Inbox {
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum SendError {
-    /// There is no room now; only from [`Inbox::try_send`].
+    /// There is no room now. Only from [`Inbox::try_send`].
     Full(Chunk),
-    /// The session that they are addressed to has ended, or this direction of it was half-closed.
+    /// The session that the bytes are for has ended, is being finished, or was half-closed.
     Over(Chunk),
     /// The server was stopped.
     Stopped(Chunk),
 }
 
 impl SendError {
-    /// The bytes that were not taken.
+    /// Returns the bytes that were not accepted.
+    ///
+    /// See [`SendError`] for an example.
+    #[must_use]
     pub fn into_chunk(self) -> Chunk {
         match self {
             SendError::Full(chunk) | SendError::Over(chunk) | SendError::Stopped(chunk) => chunk,
@@ -245,7 +300,7 @@ impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SendError::Full(_) => "the inbox is full: the client does not read, or nobody is connected",
-            SendError::Over(_) => "the session that this was addressed to is over",
+            SendError::Over(_) => "the session that the bytes are for is over",
             SendError::Stopped(_) => "the server was stopped",
         })
     }
@@ -253,6 +308,7 @@ impl fmt::Display for SendError {
 
 impl Error for SendError {}
 
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) for `Full`, [`BrokenPipe`](io::ErrorKind::BrokenPipe) for the others.
 impl From<SendError> for io::Error {
     fn from(error: SendError) -> io::Error {
         let kind = match error {

@@ -117,7 +117,7 @@
 //! BufReader::new(client).read_line(&mut answer)?;
 //! assert_eq!(answer, "1\n");
 //!
-//! control.shutdown(); // from any thread
+//! control.stop(); // from any thread
 //! assert_eq!(running.join().expect("it does not panic"), 1);
 //! # Ok::<(), std::io::Error>(())
 //! ```
@@ -152,30 +152,37 @@
 #![warn(missing_docs)]
 
 mod acceptor;
-mod bell;
 mod chunk;
 mod connection;
 mod control;
 mod echo;
+mod events;
 mod inbox;
+mod message;
+mod monitor;
 mod options;
 mod outbox;
+mod pool;
 mod prefix;
+mod queue;
 mod reader;
 mod record;
 mod server;
 mod session;
 mod signal;
 mod slot;
+mod subscribers;
 mod writer;
+mod yielding;
 
 pub use chunk::Chunk;
 pub use control::Control;
 pub use echo::echo;
 pub use inbox::{Inbox, SendError};
+pub use message::{Client, End, Message};
 pub use options::{Busy, Options};
-pub use outbox::{Client, End, Message, Messages, Outbox};
-pub use prefix::Prefix;
+pub use outbox::{Messages, Outbox};
+pub use prefix::{ParsePrefixError, Prefix};
 pub use server::SingleServer;
 pub use session::{Chunks, Session};
 pub use signal::{Reason, Refusal, Report, Signal};

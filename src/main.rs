@@ -83,7 +83,7 @@ fn run(args: Args) -> io::Result<()> {
     };
     while let Some(mut session) = server.accept() {
         // Who has come and gone while the client before was seen off is not worth a process any more.
-        let missed = !fatal && session.inbox().is_over();
+        let missed = !fatal && session.inbox().is_closed();
         let served = if missed { Ok(()) } else { serve(&mut session) };
         match served {
             Err(e) if fatal => return Err(e),

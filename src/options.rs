@@ -1,28 +1,41 @@
-//! What can be set before a server starts. A plain value; the slot keeps the copy that all threads read.
+//! The settings of a server. A plain value; the slot keeps the copy that all threads read.
+//!
+//! `Options::bind` and `Options::listen_on`, which start a server, are in `server.rs`.
 
+use std::fmt;
 use std::io;
-use std::net::{IpAddr, TcpListener, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use crate::monitor::lock;
 use crate::prefix::Prefix;
-use crate::server::SingleServer;
 
-/// What a second client meets while one is being served; for [`Options::busy`].
+/// What happens to a second client while one is being served; for [`Options::busy`].
+///
+/// *Second* means that both clients are connected. A client that has closed its side is leaving, and a newcomer waits for
+/// its slot up to the [`handover`](Options::handover) time before the policy applies.
+///
+/// # Examples
 ///
 /// ```
 /// use single_server::{Busy, Options};
 ///
 /// let newest_wins = Options::new().busy(Busy::Replace);
-/// let said_politely = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
+/// let with_a_message = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Busy {
     /// Its connection is closed at once. The default.
+    #[default]
     Drop,
-    /// It is told this, whole, and then its connection is closed; at most 4,096 bytes.
+    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes.
     Tell(Vec<u8>),
-    /// Its connection is refused by the kernel: the listener is closed while a client is served.
+    /// The kernel refuses its connection: the listener is closed while a client is connected.
+    ///
+    /// This cannot work if another process also holds the listener, as it may with [`Options::listen_on`].
     Refuse,
     /// Nothing, until the slot is free; then it is served. It waits in the listener's backlog.
     Wait,
@@ -30,13 +43,15 @@ pub enum Busy {
     Replace,
 }
 
-/// As good as never, and still something that can be added to the time of day.
+/// Effectively infinite, but small enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
-/// Beyond this, looking for more is only a use of processor time, and would hold up a stop.
+/// Polling for longer than this only costs processor time, and would delay a stop.
 const LONGEST_YIELD: Duration = Duration::from_millis(10);
 
-/// The settings of a [`SingleServer`], and the ways to start one.
+/// The settings of a [`SingleServer`](crate::SingleServer), and the ways to start one.
+///
+/// A setting out of range is an error of [`bind`](Options::bind) or [`listen_on`](Options::listen_on), which names it.
 ///
 /// # Examples
 ///
@@ -53,24 +68,40 @@ const LONGEST_YIELD: Duration = Duration::from_millis(10);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "options do nothing until `bind` or `listen_on` is called"]
 pub struct Options {
     pub(crate) buffer_size: usize,
     pub(crate) depth: usize,
     pub(crate) yield_time: Duration,
     pub(crate) linger: Duration,
+    pub(crate) handover: Duration,
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
-    pub(crate) allow: Vec<Prefix>,
+    pub(crate) close_timeout: Option<Duration>,
+    allow: Vec<Prefix>,
+    admit: Option<Admit>,
+}
+
+/// The hook of [`Options::admit`], shared by all clones of the options.
+#[derive(Clone)]
+struct Admit(Arc<Mutex<dyn FnMut(SocketAddr) -> bool + Send>>);
+
+impl fmt::Debug for Admit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FnMut")
+    }
 }
 
 impl Default for Options {
+    /// The same as [`Options::new`].
     fn default() -> Options {
         Options::new()
     }
 }
 
 impl Options {
-    /// The defaults: 256 KiB buffers, four in each box, [`Busy::Drop`], no idle timeout, everybody allowed.
+    /// The defaults: buffers of 256 KiB, four messages in each channel, [`Busy::Drop`], every client allowed, a close timeout
+    /// of one minute, no idle timeout.
     pub fn new() -> Options {
         let one_core = thread::available_parallelism().map_or(true, |cores| cores.get() == 1);
         Options {
@@ -78,36 +109,53 @@ impl Options {
             depth: 4,
             yield_time: Duration::from_micros(if one_core { 0 } else { 50 }),
             linger: Duration::from_secs(1),
+            handover: Duration::from_secs(1),
             busy: Busy::Drop,
             idle_timeout: None,
+            close_timeout: Some(Duration::from_secs(60)),
             allow: Vec::new(),
+            admit: None,
         }
     }
 
-    /// How many bytes are read at once, and thus the size of each buffer; 1 byte to 1 GiB, default 262,144.
+    /// The size of a read buffer, and thus the most that is read at once; 1 byte to 1 GiB, default 262,144 bytes.
     ///
-    /// Large buffers are faster: at 64 KiB a stream takes about a fifth longer. Only what is used of a buffer
-    /// takes up memory.
+    /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
+    /// used occupies memory.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    ///
+    /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
+    /// assert_eq!(error.to_string(), "buffer_size is 0; it must be from 1 to 1,073,741,824 bytes");
+    /// ```
     pub fn buffer_size(mut self, bytes: usize) -> Options {
         self.buffer_size = bytes;
         self
     }
 
-    /// How many chunks the outbox holds, and how many times `buffer_size` bytes the inbox does; 1 to 65,536, default 4.
-    pub fn depth(mut self, chunks: usize) -> Options {
-        self.depth = chunks;
-        self
-    }
-
-    /// How long a thread that has just received something looks for more, yielding the processor each time, before
-    /// it blocks; at most 10 ms, default 50 µs, or nothing on a machine with one core.
-    ///
-    /// This is what makes round trips short: waking a thread takes longer than that. It costs nothing while nothing
-    /// happens.
+    /// How many messages the outbox holds, and how many times `buffer_size` bytes the inbox; 1 to 65,536, default 4.
     ///
     /// # Examples
     ///
-    /// Where every microsecond of processor time belongs to somebody else:
+    /// ```
+    /// let deep = single_server::Options::new().buffer_size(1024).depth(64);
+    /// ```
+    pub fn depth(mut self, messages: usize) -> Options {
+        self.depth = messages;
+        self
+    }
+
+    /// How long a thread that has just received something polls for more, yielding the processor each time, before it
+    /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
+    ///
+    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
+    ///
+    /// # Examples
+    ///
+    /// Where other programs need the processor more:
     ///
     /// ```
     /// use single_server::Options;
@@ -116,21 +164,66 @@ impl Options {
     /// let frugal = Options::default().yield_time(Duration::ZERO);
     /// ```
     pub fn yield_time(mut self, time: Duration) -> Options {
-        self.yield_time = time.min(LONGEST_YIELD);
+        self.yield_time = time;
         self
     }
 
-    /// How long a stopped server goes on writing to a client what the inbox has taken for it; default 1 s.
+    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
     ///
-    /// If the client itself goes on sending then, that is read and dropped for as long, so that no RST takes the place
-    /// of what it has yet to get. One that says nothing for a quarter of a second after the last byte to it is not
-    /// waited for.
+    /// If the client itself goes on sending, that is read and discarded meanwhile, because closing a connection with unread
+    /// data could destroy the end of the answer. A client that sends nothing for a quarter of a second after the last byte
+    /// sent to it is not waited for.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::time::Duration;
+    ///
+    /// let patient = Options::new().linger(Duration::from_secs(10));
+    /// ```
     pub fn linger(mut self, time: Duration) -> Options {
         self.linger = time.min(FOREVER);
         self
     }
 
-    /// What a second client meets; default [`Busy::Drop`].
+    /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
+    /// default 1 s.
+    ///
+    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session. So a
+    /// client that closes its connection and connects again at once is served. The wait never shortens what the leaving
+    /// client is still to get. It also covers the few microseconds in which a client's close is on its way: a newcomer that
+    /// meets a session with no sign of leaving is refused after at most 5 ms, or at once if another one was refused in the
+    /// last 100 ms. With a handover time of zero there is no wait at all.
+    ///
+    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{echo, Options};
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = Options::new().bind("127.0.0.1:0")?;
+    /// let (addr, control) = (server.local_addr(), server.control());
+    /// let serving = std::thread::spawn(move || echo(&server));
+    /// for _ in 0..10 {
+    ///     let mut client = TcpStream::connect(addr)?;
+    ///     client.write_all(b"ping")?;
+    ///     client.read_exact(&mut [0; 4])?;
+    ///     // Dropped here, and connects again at once.
+    /// }
+    /// control.stop();
+    /// serving.join().expect("echo does not panic");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn handover(mut self, time: Duration) -> Options {
+        self.handover = time.min(FOREVER);
+        self
+    }
+
+    /// What happens to a second client; default [`Busy::Drop`].
     ///
     /// # Examples
     ///
@@ -144,9 +237,9 @@ impl Options {
     ///     .bind("127.0.0.1:0")?;
     /// let first = TcpStream::connect(server.local_addr())?;
     /// let mut second = TcpStream::connect(server.local_addr())?;
-    /// let mut told = String::new();
-    /// second.read_to_string(&mut told)?;
-    /// assert_eq!(told, "in use\n");
+    /// let mut message = String::new();
+    /// second.read_to_string(&mut message)?;
+    /// assert_eq!(message, "in use\n");
     /// # drop(first);
     /// # Ok::<(), std::io::Error>(())
     /// ```
@@ -155,11 +248,15 @@ impl Options {
         self
     }
 
-    /// Ends a session in which no byte has moved, in either direction, for this long, and one whose client has
-    /// taken no byte of a write for this long; default never.
+    /// Ends a session in which no byte has moved, in either direction, for this long; at least 8 ms, default `None`: never.
     ///
-    /// Precise to an eighth of the time. While the application leaves the outbox full, no time is counted against
-    /// the client.
+    /// The reason is then [`Idle`](crate::Reason::Idle), or [`Stalled`](crate::Reason::Stalled) if the client did not take
+    /// what was being written. While the application leaves the outbox full, no time is counted against the client.
+    ///
+    /// Bytes that the kernel accepts count as movement. So if the application goes on sending, a client whose cable was
+    /// pulled is noticed only when the send buffer is full, which can take minutes. [`Busy::Replace`] lets such a client
+    /// connect again at once. A listener with TCP keepalive, which `std` cannot set but a supervisor can, also finds it
+    /// ([`listen_on`](Options::listen_on)).
     ///
     /// # Examples
     ///
@@ -177,14 +274,46 @@ impl Options {
     /// # drop(silent);
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn idle_timeout(mut self, time: Duration) -> Options {
-        self.idle_timeout = Some(time.min(FOREVER));
+    pub fn idle_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
+        self.idle_timeout = time.into().map(|time| time.min(FOREVER));
         self
     }
 
-    /// Serves only clients from this address or prefix, and from those of further calls; default everybody.
+    /// Ends a session in which no byte has moved for this long since its client has closed its side; at least 8 ms, default
+    /// one minute, `None`: never.
     ///
-    /// Others are turned away before the slot is looked at.
+    /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
+    /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
+    /// application has nothing to send to it. A client found to be reset while the application leaves the outbox full loses
+    /// the slot after the same time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, Options, Reason, Signal};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let server = Options::new()
+    ///     .close_timeout(Duration::from_millis(50))
+    ///     .bind("127.0.0.1:0")?;
+    /// let signals = server.signal();
+    /// drop(TcpStream::connect(server.local_addr())?);
+    /// // Holding the end keeps the session open, so that the application may still answer.
+    /// let mut messages = server.outbox().iter();
+    /// let _end = messages.find(|message| matches!(message, Message::ProducerFinished(_)));
+    /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
+    /// assert!(matches!(signals.recv(), Ok(Signal::ProducerFinished(report)) if report.reason == Reason::Gone));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
+        self.close_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
+    /// Adds an address or prefix to the allow-list; default: an empty list, which allows every client.
+    ///
+    /// The list is checked before the busy flag. The connections of other clients are closed at once.
     ///
     /// # Examples
     ///
@@ -194,83 +323,93 @@ impl Options {
     /// let options = Options::new()
     ///     .allow("127.0.0.1".parse()?)
     ///     .allow("fd00::/8".parse()?);
-    /// # Ok::<(), std::io::Error>(())
+    /// # Ok::<(), single_server::ParsePrefixError>(())
     /// ```
     pub fn allow(mut self, prefix: Prefix) -> Options {
         self.allow.push(prefix);
         self
     }
 
-    /// Starts a server on an address; with several, on the first that can be had. Port 0 is any free port.
-    ///
-    /// On Unix the address can be taken again at once after a server on it has ended (`SO_REUSEADDR`, which `std`
-    /// sets).
-    ///
-    /// # Errors
-    ///
-    /// That the address cannot be listened on, naming it; that a thread cannot be started;
-    /// [`io::ErrorKind::InvalidInput`] for a setting that makes no sense, naming it.
+    /// Empties the allow-list, so every client is allowed.
     ///
     /// # Examples
     ///
     /// ```
-    /// use single_server::Options;
+    /// use single_server::{Options, Prefix};
     ///
-    /// let server = Options::new().bind("127.0.0.1:0")?;
-    /// let error = Options::new().bind(server.local_addr()).unwrap_err();
-    /// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
-    /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
-    /// # Ok::<(), std::io::Error>(())
+    /// let lab: Prefix = "192.168.1.0/24".parse()?;
+    /// let options = Options::new().allow(lab).allow_all();
+    /// # Ok::<(), single_server::ParsePrefixError>(())
     /// ```
-    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
-        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
-        for addr in addr.to_socket_addrs()? {
-            match TcpListener::bind(addr) {
-                Ok(listener) => return self.listen_on(listener),
-                Err(e) => refused = io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}")),
-            }
-        }
-        Err(refused)
+    pub fn allow_all(mut self) -> Options {
+        self.allow.clear();
+        self
     }
 
-    /// Starts a server on a listener that was made elsewhere.
+    /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
     ///
-    /// With [`Busy::Refuse`] it is closed when a client comes, and a new one made on the same address later.
-    ///
-    /// # Errors
-    ///
-    /// As for [`bind`](Options::bind).
+    /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
+    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
+    /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
+    /// everybody again.
     ///
     /// # Examples
     ///
-    /// ```
-    /// use single_server::Options;
-    /// use std::net::TcpListener;
+    /// A device that may be switched off:
     ///
-    /// let listener = TcpListener::bind("127.0.0.1:0")?;
-    /// let server = Options::new().listen_on(listener)?;
+    /// ```
+    /// use single_server::{Options, Refusal, Signal};
+    /// use std::net::TcpStream;
+    ///
+    /// let is_on = || false;
+    /// let server = Options::new().admit(move |_peer| is_on()).bind("127.0.0.1:0")?;
+    /// let signals = server.signal();
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// assert!(matches!(signals.recv(), Ok(Signal::Refused { why: Refusal::NotAdmitted, .. })));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn listen_on(self, listener: TcpListener) -> io::Result<SingleServer> {
-        let senseless = if self.buffer_size == 0 || self.buffer_size > 1 << 30 {
-            "buffer_size is not from 1 to 1,073,741,824 bytes"
+    pub fn admit(mut self, hook: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Options {
+        self.admit = Some(Admit(Arc::new(Mutex::new(hook))));
+        self
+    }
+}
+
+impl Options {
+    /// Names the first setting that is out of range.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let too_short = |time: Option<Duration>| time.filter(|time| *time < Duration::from_millis(8));
+        let wrong = if self.buffer_size == 0 || self.buffer_size > 1 << 30 {
+            format!("buffer_size is {}; it must be from 1 to 1,073,741,824 bytes", self.buffer_size)
         } else if self.depth == 0 || self.depth > 1 << 16 {
-            "depth is not from 1 to 65,536 chunks"
-        } else if self.idle_timeout.map_or(false, |time| time < Duration::from_millis(8)) {
-            "idle_timeout is under 8 ms; leave it out for none"
-        } else if matches!(&self.busy, Busy::Tell(message) if message.len() > 4096) {
-            "the message for a second client is over 4,096 bytes"
+            format!("depth is {}; it must be from 1 to 65,536 messages", self.depth)
+        } else if self.yield_time > LONGEST_YIELD {
+            format!("yield_time is {:?}; it must be at most 10 ms", self.yield_time)
+        } else if let Some(time) = too_short(self.idle_timeout) {
+            format!("idle_timeout is {time:?}; it must be at least 8 ms, or `None`")
+        } else if let Some(time) = too_short(self.close_timeout) {
+            format!("close_timeout is {time:?}; it must be at least 8 ms, or `None`")
         } else {
-            return SingleServer::start(self, listener);
+            match &self.busy {
+                Busy::Tell(message) if message.len() > 4096 => {
+                    format!("the busy message has {} bytes; it must have at most 4,096", message.len())
+                }
+                _ => return Ok(()),
+            }
         };
-        Err(io::Error::new(io::ErrorKind::InvalidInput, senseless))
+        Err(io::Error::new(io::ErrorKind::InvalidInput, wrong))
     }
 
-    pub(crate) fn inbox_weight(&self) -> usize {
+    /// How much memory the chunks in the inbox may occupy.
+    pub(crate) fn inbox_room(&self) -> usize {
         self.buffer_size.saturating_mul(self.depth)
     }
 
     pub(crate) fn allows(&self, ip: IpAddr) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|prefix| prefix.contains(ip))
+    }
+
+    /// Asks the hook, if there is one.
+    pub(crate) fn admits(&self, peer: SocketAddr) -> bool {
+        self.admit.as_ref().map_or(true, |admit| (lock(&admit.0))(peer))
     }
 }

@@ -1,166 +1,26 @@
-//! The outbox: what comes from clients, as one ordered stream of messages, and the end of a session as a guard.
+//! The outbox: everything that clients send, and when they come and go, in order.
 //!
-//! Owned by the application, inside its `SingleServer`; the reader is at the other end.
+//! Owned by the application, inside its `SingleServer`. The reader is at the other end of the channel. The end of a session
+//! does not travel through the channel: it is a fact in the session's record, which the outbox asks for (see `events.rs`).
 
-use std::net::SocketAddr;
+use std::cell::RefCell;
 use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::chunk::Chunk;
-use crate::inbox::Inbox;
+use crate::events::Event;
+use crate::message::{Client, End, Message};
 use crate::record::Record;
-use crate::signal::Report;
 use crate::slot::Slot;
+use crate::yielding;
 
-/// What comes out of the [`Outbox`]: for each session one `Connected`, any number of `Data`, one
-/// `ProducerFinished`, and only then the next session's `Connected`.
+/// The receiving end of the server: everything that clients send, and when they come and go.
 ///
-/// # Examples
+/// Kamaelia names a component's boxes from the component's side: what the component puts out is in its *outbox*, and you
+/// receive it here.
 ///
-/// ```
-/// use single_server::{Message, SingleServer};
-/// use std::io::Write;
-/// use std::net::TcpStream;
-///
-/// let server = SingleServer::bind("127.0.0.1:0")?;
-/// TcpStream::connect(server.local_addr())?.write_all(b"x")?;
-/// let mut seen = Vec::new();
-/// for message in server.outbox() {
-///     match message {
-///         Message::Connected(_) => seen.push("hello"),
-///         Message::Data(_) => seen.push("data"),
-///         Message::ProducerFinished(_) => break,
-///     }
-/// }
-/// assert_eq!(seen, ["hello", "data"]);
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-pub enum Message {
-    /// A client has connected.
-    Connected(Client),
-    /// Bytes from the client.
-    Data(Chunk),
-    /// No more will come from the client. Dropping the [`End`] closes the connection.
-    ProducerFinished(End),
-}
-
-/// A client that has connected.
-///
-/// # Examples
-///
-/// ```
-/// use single_server::{Message, SingleServer};
-/// use std::io::Read;
-/// use std::net::TcpStream;
-///
-/// let server = SingleServer::bind("127.0.0.1:0")?;
-/// let mut stream = TcpStream::connect(server.local_addr())?;
-/// if let Ok(Message::Connected(client)) = server.outbox().recv() {
-///     assert_eq!(client.peer(), stream.local_addr()?);
-///     client.inbox().send("hello, you in particular")?;
-///     client.inbox().finish();
-/// }
-/// let mut told = String::new();
-/// stream.read_to_string(&mut told)?;
-/// assert_eq!(told, "hello, you in particular");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct Client {
-    pub(crate) record: Arc<Record>,
-}
-
-impl Client {
-    pub(crate) fn new(record: Arc<Record>) -> Client {
-        Client { record }
-    }
-
-    /// The client's address.
-    pub fn peer(&self) -> SocketAddr {
-        self.record.peer
-    }
-
-    /// An inbox that leads to this client or to nobody.
-    pub fn inbox(&self) -> Inbox {
-        inbox_of(&self.record)
-    }
-}
-
-/// The end of what a client sends, and a guard: as long as the application holds it, it may still answer.
-///
-/// When it is dropped, what was put in the inbox before is written, the slot is freed and the connection is closed,
-/// in this order, while the application goes on. If the connection is broken or was ended by the server, that has
-/// already happened, and dropping it does nothing.
-///
-/// # Examples
-///
-/// An answer that needs the whole question:
-///
-/// ```
-/// use single_server::{Message, SingleServer};
-/// use std::io::{Read, Write};
-/// use std::net::{Shutdown, TcpStream};
-///
-/// let server = SingleServer::bind("127.0.0.1:0")?;
-/// let mut client = TcpStream::connect(server.local_addr())?;
-/// client.write_all(b"one two three")?;
-/// client.shutdown(Shutdown::Write)?;
-///
-/// let mut question = Vec::new();
-/// for message in server.outbox() {
-///     match message {
-///         Message::Connected(_) => {}
-///         Message::Data(chunk) => question.extend_from_slice(&chunk),
-///         Message::ProducerFinished(end) => {
-///             let words = question.split(|byte| *byte == b' ').count();
-///             end.inbox().send(format!("{words} words"))?;
-///             break; // drops the end
-///         }
-///     }
-/// }
-/// let mut answer = String::new();
-/// client.read_to_string(&mut answer)?;
-/// assert_eq!(answer, "3 words");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct End {
-    record: Arc<Record>,
-}
-
-impl End {
-    pub(crate) fn new(record: Arc<Record>) -> End {
-        End { record }
-    }
-
-    /// The session's account: how it stands now or, once it is over, the final one.
-    pub fn report(&self) -> Report {
-        self.record.report()
-    }
-
-    /// An inbox that leads to this client or to nobody.
-    pub fn inbox(&self) -> Inbox {
-        inbox_of(&self.record)
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.record.slot.finish(&self.record);
-    }
-}
-
-fn inbox_of(record: &Arc<Record>) -> Inbox {
-    Inbox { slot: record.slot.clone(), to: Some(record.clone()) }
-}
-
-/// What clients send and when they come and go, in order.
-///
-/// It holds [`depth`](crate::Options::depth) messages; when they are not taken out, the client is held back. Somebody
-/// has to take them out: a server whose outbox is never read never learns that a client has left.
+/// It holds [`depth`](crate::Options::depth) messages. If they are not taken out, backpressure applies: the client is slowed
+/// down by TCP. The application must go on receiving; otherwise it does not learn that a client has left.
 ///
 /// # Examples
 ///
@@ -175,35 +35,65 @@ fn inbox_of(record: &Arc<Record>) -> Inbox {
 /// assert_eq!(outbox.try_recv().unwrap_err(), TryRecvError::Empty);
 /// assert_eq!(outbox.recv_timeout(Duration::from_millis(1)).unwrap_err(), RecvTimeoutError::Timeout);
 /// // And nobody will any more.
-/// server.control().shutdown();
+/// server.control().stop();
 /// assert!(outbox.recv().is_err());
 /// assert_eq!(outbox.iter().count(), 0);
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Outbox {
-    pub(crate) slot: Arc<Slot>,
-    pub(crate) messages: Receiver<Message>,
+    slot: Arc<Slot>,
+    events: Receiver<Event>,
+    /// The session that the application has been told of, until it is told its end.
+    open: RefCell<Option<Arc<Record>>>,
+    /// A `Connected` that was received before the end of the session before it was told.
+    held: RefCell<Option<Arc<Record>>>,
 }
 
 impl Outbox {
+    pub(crate) fn new(slot: Arc<Slot>, events: Receiver<Event>) -> Outbox {
+        Outbox { slot, events, open: RefCell::new(None), held: RefCell::new(None) }
+    }
+
     /// Waits for the next message.
     ///
     /// # Errors
     ///
     /// When the server has been stopped and everything before that has been received.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// assert!(matches!(server.outbox().recv(), Ok(Message::Connected(_))));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn recv(&self) -> Result<Message, RecvError> {
-        let received = receive_patiently(&self.messages, self.slot.options.yield_time);
-        received.or_else(|e| self.instead_of(e)).or_else(|_| self.messages.recv())
+        self.receive(None, true).map_err(|_| RecvError)
     }
 
-    /// The next message if there is one now.
+    /// Returns the next message if there is one now.
     ///
     /// # Errors
     ///
     /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] as for [`recv`](Outbox::recv).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::sync::mpsc::TryRecvError;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// assert_eq!(server.outbox().try_recv().unwrap_err(), TryRecvError::Empty);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        self.messages.try_recv().or_else(|e| self.instead_of(e))
+        self.poll(true)
     }
 
     /// Waits for the next message, but not longer than `timeout`.
@@ -212,28 +102,153 @@ impl Outbox {
     ///
     /// [`RecvTimeoutError::Timeout`] after that time, [`RecvTimeoutError::Disconnected`] as for
     /// [`recv`](Outbox::recv).
+    ///
+    /// # Examples
+    ///
+    /// A loop that has something to do ten times a second:
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::sync::mpsc::RecvTimeoutError;
+    /// use std::time::Duration;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// # server.control().stop();
+    /// loop {
+    ///     match server.outbox().recv_timeout(Duration::from_millis(100)) {
+    ///         Ok(Message::Data(chunk)) => println!("{} bytes", chunk.len()),
+    ///         Ok(_) => {}
+    ///         Err(RecvTimeoutError::Timeout) => println!("tick"),
+    ///         Err(RecvTimeoutError::Disconnected) => break,
+    ///     }
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
-        self.try_recv().or_else(|_| self.messages.recv_timeout(timeout))
-    }
-
-    /// The end for which there was no room when it came. It is not missed by looking only before waiting: the box was
-    /// full at that time. That may have been since it was found empty, and what is in it comes first.
-    fn instead_of(&self, nothing: TryRecvError) -> Result<Message, TryRecvError> {
-        if !self.slot.has_untold_end() {
-            return Err(nothing);
-        }
-        let end = |nothing| self.slot.untold_end().map(Message::ProducerFinished).ok_or(nothing);
-        self.messages.try_recv().or_else(end)
+        // A time beyond what the clock can count is no limit.
+        self.receive(Instant::now().checked_add(timeout), true)
     }
 
     /// Iterates over the messages, waiting for each, until the server is stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::io::Write;
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// TcpStream::connect(server.local_addr())?.write_all(b"12345")?;
+    /// let to_the_end = server.outbox().iter().take_while(|message| !matches!(message, Message::ProducerFinished(_)));
+    /// let count: usize = to_the_end.map(|message| if let Message::Data(chunk) = message { chunk.len() } else { 0 }).sum();
+    /// assert_eq!(count, 5);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn iter(&self) -> Messages<'_> {
         Messages { outbox: self }
+    }
+}
+
+impl Outbox {
+    /// The session that the application has been told of, and not its end.
+    pub(crate) fn open(&self) -> Option<Client> {
+        self.open.borrow().clone().map(|record| Client::new(&self.slot, record))
+    }
+
+    /// The application wants to hear nothing more of that session.
+    pub(crate) fn forget(&self) {
+        *self.open.borrow_mut() = None;
     }
 
     /// Disconnects the reader and drops what it has put in.
     pub(crate) fn close(&mut self) {
-        self.messages = mpsc::sync_channel(0).1;
+        self.events = mpsc::sync_channel(0).1;
+        self.forget();
+        *self.held.get_mut() = None;
+    }
+
+    /// Waits for the next message, up to the deadline. `Woken` is left alone unless it is asked for.
+    pub(crate) fn receive(
+        &self,
+        deadline: Option<Instant>,
+        woken: bool,
+    ) -> Result<Message, RecvTimeoutError> {
+        loop {
+            match self.poll(woken) {
+                Ok(message) => return Ok(message),
+                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
+                Err(TryRecvError::Empty) => {}
+            }
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err(RecvTimeoutError::Timeout);
+            }
+            let event = match (yielding::receive(&self.events, self.slot.options.yield_time), left) {
+                (Ok(event), _) => event,
+                (Err(_), Some(left)) => self.events.recv_timeout(left)?,
+                (Err(_), None) => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
+            };
+            if let Some(message) = self.message(event) {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The next message if there is one now.
+    pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
+        if woken && self.slot.events.take_woken() {
+            return Ok(Message::Woken);
+        }
+        let held = self.held.borrow_mut().take();
+        if let Some(record) = held {
+            return Ok(self.connected(record));
+        }
+        loop {
+            // The facts are read before the channel, and the later fact before the earlier one: what they promise to be
+            // there, or not to come any more, is then seen.
+            let closed = self.slot.events.is_closed();
+            let told = self.open.borrow().as_ref().map_or(false, |record| record.is_told());
+            match self.events.try_recv() {
+                Ok(event) => {
+                    if let Some(message) = self.message(event) {
+                        return Ok(message);
+                    }
+                }
+                Err(TryRecvError::Empty) if told => return self.end().ok_or(TryRecvError::Empty),
+                Err(TryRecvError::Empty) if closed => return Err(TryRecvError::Disconnected),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    /// The message that an event makes; `None` for a `Wake`, and for chunks of a forgotten session.
+    fn message(&self, event: Event) -> Option<Message> {
+        match event {
+            Event::Data(chunk) => self.open.borrow().is_some().then(|| Message::Data(chunk)),
+            Event::Wake => {
+                self.slot.events.awake();
+                None
+            }
+            Event::Connected(record) => match self.end() {
+                None => Some(self.connected(record)),
+                end => {
+                    *self.held.borrow_mut() = Some(record);
+                    end
+                }
+            },
+        }
+    }
+
+    fn connected(&self, record: Arc<Record>) -> Message {
+        *self.open.borrow_mut() = Some(record.clone());
+        Message::Connected(Client::new(&self.slot, record))
+    }
+
+    /// The end of the open session. All of its chunks have been received.
+    fn end(&self) -> Option<Message> {
+        let record = self.open.borrow_mut().take();
+        record.map(|record| Message::ProducerFinished(End::new(&self.slot, record)))
     }
 }
 
@@ -246,8 +261,9 @@ impl<'a> IntoIterator for &'a Outbox {
     }
 }
 
-/// The iterator over an [`Outbox`].
+/// The iterator over an [`Outbox`], made by [`Outbox::iter`].
 #[derive(Debug)]
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Messages<'a> {
     outbox: &'a Outbox,
 }
@@ -257,22 +273,5 @@ impl Iterator for Messages<'_> {
 
     fn next(&mut self) -> Option<Message> {
         self.outbox.recv().ok()
-    }
-}
-
-/// Looks for a message for some time, yielding the processor in between. For a receiver that has just been busy and
-/// will block if this finds nothing: to be woken from that takes longer than what it expects is likely to take.
-pub(crate) fn receive_patiently<T>(receiver: &Receiver<T>, patience: Duration) -> Result<T, TryRecvError> {
-    let received = receiver.try_recv();
-    if patience.is_zero() || !matches!(received, Err(TryRecvError::Empty)) {
-        return received;
-    }
-    let until = Instant::now() + patience;
-    loop {
-        thread::yield_now();
-        let received = receiver.try_recv();
-        if !matches!(received, Err(TryRecvError::Empty)) || Instant::now() >= until {
-            return received;
-        }
     }
 }

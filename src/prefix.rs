@@ -1,14 +1,13 @@
-//! A range of addresses, for the list of those who are allowed (promise 10).
+//! A range of addresses, for the allow-list (promise 10).
 
+use std::error::Error;
 use std::fmt;
-use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 /// An address or an address prefix such as `192.168.1.0/24` or `fd00::/8`.
 ///
-/// IPv4 addresses that come mapped into IPv6 (`::ffff:192.168.1.7`), as they do on a listener for both, count as
-/// IPv4.
+/// An IPv4 address mapped into IPv6 (`::ffff:192.168.1.7`), as a listener for both families reports it, counts as IPv4.
 ///
 /// # Examples
 ///
@@ -22,25 +21,37 @@ use std::str::FromStr;
 ///
 /// let error = "192.168.1.0/33".parse::<Prefix>().unwrap_err();
 /// assert_eq!(error.to_string(), "\"192.168.1.0/33\" is not an IP address or prefix such as 10.0.0.0/8 or fd00::/8");
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), single_server::ParsePrefixError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Prefix {
-    /// The address as one of IPv6 (those of IPv4 mapped), with zeros after the prefix.
+    /// As an IPv6 address (IPv4 addresses are mapped), with zeros after the prefix.
     network: u128,
     bits: u32,
 }
 
 impl Prefix {
-    /// Whether the address is in the range.
+    /// Returns whether the address is in the range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Prefix;
+    /// use std::net::Ipv4Addr;
+    ///
+    /// let loopback: Prefix = "127.0.0.0/8".parse()?;
+    /// assert!(loopback.contains(Ipv4Addr::LOCALHOST.into()));
+    /// # Ok::<(), single_server::ParsePrefixError>(())
+    /// ```
+    #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let address = widen(ip);
-        // IPv4 has its place in IPv6, but who allows all of that, or half of it, does not mean it.
+        // Mapped IPv4 addresses lie within ::/0 and some shorter prefixes, but those do not mean to allow IPv4.
         address & mask(self.bits) == self.network && (self.bits >= V4_STARTS || !is_v4(address))
     }
 }
 
-/// How many bits of a mapped address come before the IPv4 address.
+/// The number of bits before the IPv4 address in a mapped address.
 const V4_STARTS: u32 = 96;
 
 fn widen(ip: IpAddr) -> u128 {
@@ -59,9 +70,9 @@ fn mask(bits: u32) -> u128 {
 }
 
 impl FromStr for Prefix {
-    type Err = io::Error;
+    type Err = ParsePrefixError;
 
-    fn from_str(text: &str) -> io::Result<Prefix> {
+    fn from_str(text: &str) -> Result<Prefix, ParsePrefixError> {
         let parse = || {
             let (ip, bits) = text.split_once('/').map_or((text, None), |(ip, bits)| (ip, Some(bits)));
             let ip: IpAddr = ip.parse().ok()?;
@@ -76,10 +87,39 @@ impl FromStr for Prefix {
             let sensible = bits <= 128 && (bits >= V4_STARTS || !is_v4(address));
             sensible.then(|| Prefix { network: address & mask(bits), bits })
         };
-        parse().ok_or_else(|| {
-            let what = format!("{text:?} is not an IP address or prefix such as 10.0.0.0/8 or fd00::/8");
-            io::Error::new(io::ErrorKind::InvalidInput, what)
-        })
+        parse().ok_or_else(|| ParsePrefixError(text.to_string()))
+    }
+}
+
+/// A single address.
+impl From<IpAddr> for Prefix {
+    fn from(ip: IpAddr) -> Prefix {
+        Prefix { network: widen(ip), bits: 128 }
+    }
+}
+
+/// The error of parsing a [`Prefix`]; it names the text.
+///
+/// # Examples
+///
+/// ```
+/// let error = "10.0.0.0/".parse::<single_server::Prefix>().unwrap_err();
+/// assert!(error.to_string().starts_with("\"10.0.0.0/\" is not an IP address or prefix"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParsePrefixError(String);
+
+impl fmt::Display for ParsePrefixError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} is not an IP address or prefix such as 10.0.0.0/8 or fd00::/8", self.0)
+    }
+}
+
+impl Error for ParsePrefixError {}
+
+impl From<ParsePrefixError> for std::io::Error {
+    fn from(error: ParsePrefixError) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::InvalidInput, error)
     }
 }
 

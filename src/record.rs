@@ -1,164 +1,256 @@
-//! What is known of one session: who, since when, how many bytes, whether it is over.
+//! What is known of one session: its client, its phase, its counters.
 //!
-//! Written by all three threads and read by everything that was handed out for the session (its
-//! [`Chunk`](crate::Chunk)s, its [`End`](crate::End), its [`Inbox`](crate::Inbox)es). It is kept apart from the
-//! stream, so that whoever holds one of those, for however long, holds no descriptor. This is the *address* of
-//! promise 3: two sessions are the same if their records are the same allocation.
+//! Shared through an `Arc` by the slot, the reader, the writer and every handle given out for the session. It is separate
+//! from the stream, so handles that outlive the session do not keep the socket open. It knows no other part of the
+//! server; its lock is a leaf: no other lock is taken under it.
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::monitor::lock;
+use crate::options::Options;
+use crate::pool::Pool;
 use crate::signal::{Reason, Report};
-use crate::slot::{enter, Slot};
+
+/// How long a lingering connection is kept in all, and how long without a byte from the client.
+const LINGER_TOTAL: Duration = Duration::from_secs(30);
+const LINGER_SILENCE: Duration = Duration::from_secs(5);
+/// The same silence while the server stops. Longer than one round trip around the world.
+const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 
 pub(crate) struct Record {
+    /// Sessions of one server are numbered from 1. Bytes in the inbox are addressed with this number.
+    pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
-    /// The server it belongs to: where its buffers go back to, and where its answers are put.
-    pub(crate) slot: Arc<Slot>,
+    pub(crate) local: SocketAddr,
+    /// Where the buffers of this session's chunks go back to.
+    pub(crate) pool: Arc<Pool>,
     began: Instant,
-    /// Bytes that came out of the connection. The reader alone adds to it.
-    pub(crate) received: AtomicU64,
-    /// Bytes the inbox took for this session. Added to under the slot's lock, so that `taken - sent` is exact
-    /// when the session ends.
-    pub(crate) taken: AtomicU64,
-    /// Bytes the kernel took from the writer, which alone adds to it.
-    pub(crate) sent: AtomicU64,
-    /// No more will be put in the inbox for this session: its own side was half-closed.
-    pub(crate) half_closed: AtomicBool,
-    /// The reader has come to the client's FIN. Or to a RST, if the writer was told of that first: the kernel tells it
-    /// once. Or to the end that the session was given.
-    read_all: AtomicBool,
-    /// The reader has taken it up; before that nobody knows of it outside.
-    pub(crate) taken_up: AtomicBool,
-    /// The reader is inside a read, or about to be. It says so before it looks whether the session is over, and the
-    /// writer looks at it after it has ended the session, both in the one order of `SeqCst`: so a reader that the
-    /// writer finds in here will put nothing more in the outbox. A stop looks at it too: whoever is read from is not
-    /// held back by us, and if nothing comes, has nothing to say.
-    pub(crate) in_read: AtomicBool,
-    /// The writer has put the end in the outbox, or left it with the slot for want of room, so that the reader need not.
-    pub(crate) end_told: AtomicBool,
-    /// A write has failed: nothing more can go to the client.
-    broken: AtomicBool,
-    /// The writer is inside a write: if nothing moves, the client is not idle but stalled, and the writer will
-    /// say so.
-    pub(crate) writing: AtomicBool,
-    /// When the last byte moved, in nanoseconds after `began`; kept only where there is an idle timeout, and from the
-    /// end on, while the client lingers.
-    moved: AtomicU64,
-    /// Set once, with `last_word`, by `Slot::end`.
-    over: AtomicBool,
-    last_word: Mutex<Option<Report>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    phase: Phase,
+    reader: Reader,
+    received: u64,
+    sent: u64,
+    /// When a byte last moved in either direction, or either side closed.
+    moved: Instant,
+    /// The final report, once the session has ended: in `Lingering` and `Over`.
+    ended: Option<Report>,
+}
+
+/// The phase of a session. It changes only under the slot's lock:
+///
+/// | event (thread) | Open | ClientDone | WriteFailed | Lingering |
+/// |---|---|---|---|---|
+/// | FIN read (reader) | ClientDone | | Over: Reset | Over |
+/// | read error (reader) | Over: Reset | | Over: Reset | Over |
+/// | write error (writer) | WriteFailed | Over: Reset | | |
+/// | reset found while the reader does not read (writer, acceptor) | WriteFailed | Over: Reset | | |
+/// | `finish`, and its queue written (writer) | Lingering: Finished | Over: ClientClosed | Over: Reset | |
+/// | stop, and its queue written (writer) | Lingering: Stopped | Over: Stopped | Over: Reset | |
+/// | no byte moved for the idle timeout (writer) | Over: Idle or Stalled | Over: Idle or Stalled | Over: Reset | |
+/// | no byte moved for the close timeout (writer) | | Over: Gone | Over: Reset | |
+/// | newcomer under `Replace` (acceptor) | Over: Replaced | Over: Replaced | Over: Replaced | Over |
+/// | `abort` (application) | Over: Aborted | Over: Aborted | Over: Aborted | Over |
+/// | linger time up (writer), next client (acceptor) | | | | Over |
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Bytes go both ways.
+    Open,
+    /// The client has closed its side. The application may still answer.
+    ClientDone,
+    /// A write failed. The kernel reports a reset only once, to whichever call meets it first; what the client sent before
+    /// it can still be read. Nothing more is written, and the session ends when the reader has read everything.
+    WriteFailed,
+    /// The server has closed its side after its last byte, and the slot is free. The reader discards what the client still
+    /// sends: closing a socket with unread data sends a RST, which can destroy an answer that is still on its way.
+    Lingering,
+    /// The connection is closed.
+    Over,
+}
+
+/// Where the reader is. Together with the phase it tells whether another chunk may still reach the outbox.
+#[derive(PartialEq, Eq)]
+enum Reader {
+    /// In a read, or done. It asks for the phase before it delivers what it has read.
+    Reading,
+    /// It has something for the outbox, and waits if that is full.
+    Delivering,
+}
+
+impl Record {
+    pub(crate) fn new(number: u64, peer: SocketAddr, local: SocketAddr, pool: Arc<Pool>) -> Record {
+        let began = Instant::now();
+        // The reader has yet to announce the client.
+        let (phase, reader) = (Phase::Open, Reader::Delivering);
+        let state = State { phase, reader, received: 0, sent: 0, moved: began, ended: None };
+        Record { number, peer, local, pool, began, state: Mutex::new(state) }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        lock(&self.state).phase
+    }
+
+    /// The session has ended, though its connection may still linger.
+    pub(crate) fn is_ended(&self) -> bool {
+        lock(&self.state).ended.is_some()
+    }
+
+    /// Whether the application can be told that no more bytes come: there will be none, and the reader has put all of
+    /// them into the outbox. Read this before looking into the channel.
+    pub(crate) fn is_told(&self) -> bool {
+        lock(&self.state).is_told()
+    }
+
+    /// The final report; before the end, how things stand. `taken` counts the bytes accepted by the inbox.
+    pub(crate) fn report(&self, taken: u64) -> Report {
+        let state = lock(&self.state);
+        state.ended.unwrap_or_else(|| self.count(&state, Reason::ClientClosed, taken))
+    }
+
+    fn count(&self, state: &State, reason: Reason, taken: u64) -> Report {
+        Report {
+            peer: self.peer,
+            reason,
+            complete: state.phase == Phase::ClientDone,
+            received: state.received,
+            sent: state.sent,
+            discarded: taken.saturating_sub(state.sent),
+            lasted: self.began.elapsed(),
+        }
+    }
+}
+
+/// For the reader.
+impl Record {
+    /// Counts bytes that were read. Returns whether they are to be delivered: not after the session has ended.
+    pub(crate) fn received(&self, count: usize) -> bool {
+        let mut state = lock(&self.state);
+        state.moved = Instant::now();
+        if state.ended.is_some() {
+            return false;
+        }
+        state.received += count as u64;
+        state.reader = Reader::Delivering;
+        true
+    }
+
+    /// Notes that the outbox has taken the last delivery. Returns whether it was the last one, in which case the
+    /// application must be woken. The time that this took is not counted against the client.
+    pub(crate) fn delivered(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.moved = Instant::now();
+        state.reader = Reader::Reading;
+        state.is_told()
+    }
+}
+
+/// For the writer.
+impl Record {
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self.phase(), Phase::Open | Phase::ClientDone)
+    }
+
+    pub(crate) fn sent(&self, count: usize) {
+        let mut state = lock(&self.state);
+        state.moved = Instant::now();
+        state.sent += count as u64;
+    }
+
+    /// When the session is to be ended for want of movement and why, or when to look again (without a reason).
+    ///
+    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, no time is
+    /// counted against the client, unless it does not read either or its connection is known to be broken.
+    pub(crate) fn due(
+        &self,
+        options: &Options,
+        blocked: Option<Instant>,
+    ) -> Option<(Instant, Option<Reason>)> {
+        let state = lock(&self.state);
+        let after = |since: Instant, time: Option<Duration>, reason| Some((since + time?, reason));
+        let (idle, close) = (options.idle_timeout, options.close_timeout);
+        let shorter = [idle, close].into_iter().flatten().min();
+        let in_idle_time = match blocked {
+            Some(since) => after(since, idle, Some(Reason::Stalled)),
+            None => after(state.moved, idle, Some(Reason::Idle)),
+        };
+        let due = match state.phase {
+            Phase::Open if state.reader == Reader::Delivering => {
+                let look = after(Instant::now(), shorter.map(|time| time / 8), None);
+                [look, in_idle_time.filter(|_| blocked.is_some())]
+            }
+            // The client's FIN does not wake the writer, so it looks for one as often as the close timeout needs.
+            Phase::Open => [in_idle_time, after(Instant::now(), close, None)],
+            Phase::ClientDone => [in_idle_time, after(state.moved, close, Some(Reason::Gone))],
+            Phase::WriteFailed => [after(state.moved, shorter, Some(Reason::Reset)), None],
+            Phase::Lingering | Phase::Over => [None, None],
+        };
+        due.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// Until when a lingering connection is kept, or when to look again.
+    pub(crate) fn lingers_until(&self, stop_by: Option<Instant>) -> Instant {
+        let state = lock(&self.state);
+        let silence = if stop_by.is_some() { LINGER_SILENCE_AT_STOP } else { LINGER_SILENCE };
+        // A reader that waits for the outbox cannot hear the client.
+        let heard = if state.reader == Reader::Reading { state.moved } else { Instant::now() };
+        let ended = self.began + state.ended.map_or(Duration::ZERO, |report| report.lasted);
+        let total = ended + LINGER_TOTAL;
+        total.min(heard + silence).min(stop_by.unwrap_or(total))
+    }
+}
+
+/// For the slot, which changes the phase, under its own lock.
+impl Record {
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        let mut state = lock(&self.state);
+        if phase == Phase::ClientDone {
+            state.moved = Instant::now(); // a FIN is a movement, too
+        }
+        state.phase = phase;
+    }
+
+    /// The reader would not notice a reset now: it does not read.
+    pub(crate) fn is_unread(&self) -> bool {
+        let state = lock(&self.state);
+        state.phase == Phase::ClientDone || (state.phase == Phase::Open && state.reader == Reader::Delivering)
+    }
+
+    /// Ends the session: the next phase is `Lingering` or `Over`. `taken` is what the inbox accepted for it.
+    pub(crate) fn end(&self, reason: Reason, taken: u64) -> Report {
+        let mut state = lock(&self.state);
+        let in_good_order = matches!(reason, Reason::Finished | Reason::Stopped);
+        let (phase, reason) = match state.phase {
+            Phase::Open if in_good_order => (Phase::Lingering, reason),
+            // Both sides have closed; the application only agreed.
+            Phase::ClientDone if reason == Reason::Finished => (Phase::Over, Reason::ClientClosed),
+            Phase::WriteFailed if in_good_order => (Phase::Over, Reason::Reset),
+            _ => (Phase::Over, reason),
+        };
+        let report = self.count(&state, reason, taken);
+        state.ended = Some(report);
+        state.phase = phase;
+        state.moved = Instant::now();
+        report
+    }
+}
+
+impl State {
+    fn is_told(&self) -> bool {
+        let all_read = !matches!(self.phase, Phase::Open | Phase::WriteFailed);
+        all_read && self.reader == Reader::Reading
+    }
 }
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.report().fmt(f)
-    }
-}
-
-impl Record {
-    pub(crate) fn new(peer: SocketAddr, slot: Arc<Slot>) -> Record {
-        Record {
-            peer,
-            slot,
-            began: Instant::now(),
-            received: AtomicU64::new(0),
-            taken: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
-            half_closed: AtomicBool::new(false),
-            read_all: AtomicBool::new(false),
-            taken_up: AtomicBool::new(false),
-            in_read: AtomicBool::new(false),
-            end_told: AtomicBool::new(false),
-            broken: AtomicBool::new(false),
-            writing: AtomicBool::new(false),
-            moved: AtomicU64::new(0),
-            over: AtomicBool::new(false),
-            last_word: Mutex::new(None),
-        }
-    }
-
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::SeqCst)
-    }
-
-    /// A byte has moved, in either direction.
-    pub(crate) fn touch(&self) {
-        let since = self.began.elapsed().as_nanos() as u64;
-        self.moved.store(since, Ordering::Relaxed);
-    }
-
-    pub(crate) fn moved(&self) -> Instant {
-        self.began + Duration::from_nanos(self.moved.load(Ordering::Relaxed))
-    }
-
-    /// How long from now until the session will have been idle for the timeout; `None` if it has been already.
-    ///
-    /// A write in progress is the writer's to judge: it knows whether the client takes anything.
-    pub(crate) fn idle_after(&self, timeout: Duration) -> Option<Duration> {
-        let quiet = self.moved().elapsed();
-        if self.writing.load(Ordering::Relaxed) {
-            return Some(timeout / 8);
-        }
-        timeout.checked_sub(quiet).filter(|left| !left.is_zero())
-    }
-
-    /// It can still be sent something.
-    pub(crate) fn takes(&self) -> bool {
-        !self.is_over() && !self.half_closed.load(Ordering::Relaxed)
-    }
-
-    /// For the reader: nothing more comes.
-    pub(crate) fn set_read_all(&self) {
-        self.read_all.store(true, Ordering::SeqCst);
-    }
-
-    pub(crate) fn has_read_all(&self) -> bool {
-        self.read_all.load(Ordering::SeqCst)
-    }
-
-    /// For the writer: nothing more can go.
-    pub(crate) fn set_broken(&self) {
-        self.broken.store(true, Ordering::SeqCst);
-    }
-
-    /// Nothing can go and nothing comes: the connection was reset. Reader and writer each ask this after they have
-    /// said their part, so that in the one order of `SeqCst` at least one of them sees both.
-    pub(crate) fn is_reset(&self) -> bool {
-        self.broken.load(Ordering::SeqCst) && self.has_read_all()
-    }
-
-    /// Closes the books; for `Slot::end` alone, which holds the lock under which `taken` grows.
-    ///
-    /// An application that closes after the client has done so only agrees.
-    pub(crate) fn close(&self, reason: Reason) -> Report {
-        let agreed = reason == Reason::Finished && self.has_read_all();
-        let reason = if agreed { Reason::ClientClosed } else { reason };
-        let report = self.count(reason);
-        *enter(&self.last_word) = Some(report);
-        self.touch(); // a client that lingers is given its time from now on
-        self.over.store(true, Ordering::SeqCst);
-        report
-    }
-
-    /// The final report or, as long as the session is not over, how things stand after the client's FIN.
-    pub(crate) fn report(&self) -> Report {
-        let last_word = *enter(&self.last_word);
-        last_word.unwrap_or_else(|| self.count(Reason::ClientClosed))
-    }
-
-    fn count(&self, reason: Reason) -> Report {
-        let sent = self.sent.load(Ordering::Relaxed);
-        Report {
-            peer: self.peer,
-            reason,
-            received: self.received.load(Ordering::Relaxed),
-            sent,
-            discarded: self.taken.load(Ordering::Relaxed).saturating_sub(sent),
-            lasted: self.began.elapsed(),
-        }
+        f.debug_struct("Session")
+            .field("number", &self.number)
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
     }
 }

@@ -1,32 +1,42 @@
-//! The component: starts the three threads, holds the application's ends of the boxes, and ends it all.
+//! The component: starts the three threads, holds the application's ends of the channels, and ends it all.
 //!
-//! Owned by the application. Which thread does what is told in `acceptor.rs`, `reader.rs` and `writer.rs`; what they
-//! share, in `slot.rs`.
+//! Owned by the application. The only file that knows all three threads; what each of them does is told in `acceptor.rs`,
+//! `reader.rs` and `writer.rs`, and what they share, in `slot.rs`.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::mpsc::{sync_channel, Receiver};
+use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use crate::acceptor::Acceptor;
 use crate::control::Control;
+use crate::events::Events;
 use crate::inbox::Inbox;
+use crate::message::Client;
 use crate::options::Options;
-use crate::outbox::{Message, Outbox};
-use crate::reader::Reader;
+use crate::outbox::Outbox;
+use crate::queue::Queue;
+use crate::reader;
 use crate::session::Session;
 use crate::signal::Signal;
-use crate::slot::{Slot, PARCELS};
+use crate::slot::Slot;
 use crate::writer::Writer;
+
+const ACCEPTOR: &str = "single-acceptor";
+
+/// The stack of each thread. They need some tens of KiB, and the acceptor what the `admit` hook needs.
+const STACK: usize = 256 * 1024;
 
 /// A TCP server that serves one client at a time.
 ///
-/// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own.
-/// The application talks to it through its boxes: bytes from the client come out of the
-/// [`outbox`](SingleServer::outbox), bytes put in the [`inbox`](SingleServer::inbox) go to the client. Or it takes
-/// sessions one at a time from [`accept`](SingleServer::accept), which are a view over the same boxes; it should do
-/// one or the other.
+/// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own. Use it
+/// in one of two ways:
+///
+/// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
+/// - As connections: take one [`Session`] after the other from [`accept`](SingleServer::accept), or let
+///   [`serve`](SingleServer::serve) do that; read from it and write to it.
 ///
 /// # Examples
 ///
@@ -45,7 +55,8 @@ use crate::writer::Writer;
 ///     match message {
 ///         Message::Connected(client) => inbox = client.inbox(), // to this client, or to nobody
 ///         Message::Data(chunk) => inbox.send(chunk.to_ascii_uppercase())?,
-///         Message::ProducerFinished(_) => break, // and dropping it closes the connection
+///         Message::ProducerFinished(_) => break, // dropping it closes the connection
+///         _ => {}
 ///     }
 /// }
 /// let mut answer = String::new();
@@ -63,54 +74,61 @@ pub struct SingleServer {
 }
 
 impl SingleServer {
-    /// Starts a server with the default [`Options`] on an address; port 0 is any free port.
+    /// Starts a server with the default [`Options`] on an address. Port 0 means any free port.
     ///
     /// # Errors
     ///
     /// As for [`Options::bind`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// println!("listening on {}", server.local_addr());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn bind(addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         Options::new().bind(addr)
     }
 
-    pub(crate) fn start(options: Options, listener: TcpListener) -> io::Result<SingleServer> {
-        // A listener with a timeout or in non-blocking mode would be another kind of accept loop.
+    fn start(options: Options, listener: TcpListener, owns_listener: bool) -> io::Result<SingleServer> {
+        // It may have been made non-blocking elsewhere.
         listener.set_nonblocking(false)?;
-        let (outbox, messages) = sync_channel(options.depth);
-        let (inbox, parcels) = sync_channel(PARCELS);
-        // As many used buffers as can be on their way at once: in both boxes, and in five pairs of hands.
-        let (recycle, recycled) = sync_channel(2 * options.depth + 5);
-        let slot = Arc::new(Slot::new(&listener, options, inbox, recycle)?);
+        let local_addr = listener.local_addr()?;
+        let (sender, events) = sync_channel(options.depth);
+        let (queue, parcels) = Queue::new(options.inbox_room());
+        let channels = (queue, Events::new(sender));
+        let slot = Arc::new(Slot::new(&listener, owns_listener, local_addr, options, channels));
 
-        let mut server = SingleServer {
-            slot: slot.clone(),
-            outbox: Outbox { slot: slot.clone(), messages },
-            threads: Vec::with_capacity(3),
-        };
-        let writer = Writer::new(slot.clone(), parcels, outbox.clone());
-        let reader = Reader { slot: slot.clone(), outbox, recycled };
+        let outbox = Outbox::new(slot.clone(), events);
+        let mut server = SingleServer { slot: slot.clone(), outbox, threads: Vec::with_capacity(3) };
+        let reading = slot.clone();
+        let writer = Writer::new(slot.clone(), parcels);
         let acceptor = Acceptor::new(slot, listener);
         // If one of them cannot be started, dropping the server stops those that were.
-        server.spawn("single-reader", move || reader.run())?;
+        server.spawn("single-reader", move || reader::run(&reading))?;
         server.spawn("single-writer", move || writer.run())?;
-        server.spawn("single-acceptor", move || acceptor.run())?;
+        server.spawn(ACCEPTOR, move || acceptor.run())?;
         Ok(server)
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let thread = thread::Builder::new().name(name.into());
-        let handle = thread
+        let handle = thread::Builder::new()
+            .name(name.into())
+            .stack_size(STACK)
             .spawn(run)
             .map_err(|e| io::Error::new(e.kind(), format!("cannot start the thread {name}: {e}")))?;
         self.threads.push(handle);
         Ok(())
     }
 
-    /// The address it listens on, with the port it was given if it asked for any.
+    /// Returns the address that the server listens on, with the actual port.
+    #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.slot.local_addr
     }
 
-    /// Whether a client is connected at this moment.
+    /// Returns whether a client is connected now.
     ///
     /// # Examples
     ///
@@ -120,31 +138,58 @@ impl SingleServer {
     ///
     /// let mut server = SingleServer::bind("127.0.0.1:0")?;
     /// assert!(!server.is_busy());
+    /// let control = server.control();
     /// let client = TcpStream::connect(server.local_addr())?;
     /// let session = server.accept();
-    /// assert!(session.is_some());
-    /// # drop(session);
-    /// # drop(client);
+    /// assert!(control.is_busy());
+    /// # drop((session, client));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn is_busy(&self) -> bool {
         self.slot.is_busy()
     }
 
-    /// The way to whichever client is connected or will be the next one to connect.
-    pub fn inbox(&self) -> Inbox {
-        Inbox { slot: self.slot.clone(), to: None }
+    /// Returns the client that is connected now; its inbox leads to that client or to nobody.
+    ///
+    /// # Examples
+    ///
+    /// Log lines that must not wait in the inbox while nobody is there to read them:
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// if let Some(client) = server.client() {
+    ///     let _ = client.inbox().try_send("something happened\n");
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn client(&self) -> Option<Client> {
+        self.slot.current().map(|record| Client::new(&self.slot, record))
     }
 
-    /// What comes from clients.
+    /// Returns an inbox that leads to the current client, or to the next one if nobody is connected.
+    ///
+    /// See [`Inbox::send`] for an example.
+    #[must_use]
+    pub fn inbox(&self) -> Inbox {
+        Inbox::unaddressed(&self.slot)
+    }
+
+    /// Returns the receiving end: everything that clients send, and when they come and go.
+    ///
+    /// See [`Outbox`] and [`Message`](crate::Message) for examples.
+    #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
     }
 
-    /// Subscribes to what happens from now on: who came, who was refused, how each session ended.
+    /// Subscribes to what happens from now on: who connected, who was refused, how each session ended.
     ///
-    /// Each subscription holds 1,024 signals for its reader. What does not fit is dropped, and the next one that
-    /// does is preceded by [`Signal::Missed`]. It ends when the server is stopped.
+    /// Each subscription holds 1,024 signals for its reader. A signal that does not fit is dropped, and the next one that
+    /// does is preceded by [`Signal::Missed`]. The subscription ends when the server has stopped.
     ///
     /// # Examples
     ///
@@ -155,65 +200,158 @@ impl SingleServer {
     /// let server = SingleServer::bind("127.0.0.1:0")?;
     /// let signals = server.signal();
     /// let client = TcpStream::connect(server.local_addr())?;
-    /// match signals.recv() {
-    ///     Ok(Signal::Connected(peer)) => assert_eq!(peer, client.local_addr()?),
-    ///     other => panic!("{other:?}"),
-    /// }
+    /// assert_eq!(signals.recv(), Ok(Signal::Connected(client.local_addr()?)));
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn signal(&self) -> Receiver<Signal> {
         self.slot.signals.subscribe()
     }
 
-    /// A handle with which any thread can end the current session or the server.
+    /// Returns a handle with which any thread can end the current session or the server.
+    ///
+    /// See [`Control`] for examples.
+    #[must_use]
     pub fn control(&self) -> Control {
-        Control { slot: self.slot.clone() }
+        Control::new(&self.slot)
     }
+}
 
+/// Serving one session at a time.
+impl SingleServer {
     /// Waits for the next client; `None` when the server has been stopped.
     ///
-    /// What is left in the outbox from earlier sessions is dropped.
+    /// Messages of earlier sessions that are still in the outbox are dropped. If the application has taken a client's
+    /// [`Message::Connected`](crate::Message::Connected) from the outbox, and not its end, this returns that client's session.
     ///
     /// # Examples
     ///
     /// ```
     /// use single_server::SingleServer;
-    /// use std::io::{copy, Read};
+    /// use std::io::{Read, Write};
     /// use std::net::TcpStream;
     ///
     /// let mut server = SingleServer::bind("127.0.0.1:0")?;
     /// # let addr = server.local_addr();
     /// # let control = server.control();
     /// # std::thread::spawn(move || {
-    /// #     let mut told = String::new();
-    /// #     TcpStream::connect(addr).unwrap().read_to_string(&mut told).unwrap();
-    /// #     assert_eq!(told, "see you\n");
-    /// #     control.shutdown();
+    /// #     let mut answer = String::new();
+    /// #     TcpStream::connect(addr).unwrap().read_to_string(&mut answer).unwrap();
+    /// #     assert_eq!(answer, "see you\n");
+    /// #     control.stop();
     /// # });
     /// while let Some(mut session) = server.accept() {
-    ///     copy(&mut "see you\n".as_bytes(), &mut session)?;
+    ///     session.write_all(b"see you\n")?;
     /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn accept(&mut self) -> Option<Session<'_>> {
-        loop {
-            if let Message::Connected(client) = self.outbox.recv().ok()? {
-                return Some(Session::new(&self.outbox, client));
-            }
-        }
+        self.next_session(None).ok()
     }
 
-    /// Stops the server: closes the listener, gives the current client what the inbox has taken for it, at most for
-    /// the [`linger`](Options::linger) time, and waits until the threads are gone.
-    ///
-    /// Afterwards the port can be bound again and all boxes are closed; what was left in the outbox is dropped.
-    /// Stopping twice is no error. Dropping the server stops it too.
+    /// Returns the session of the next client, if one has connected.
     ///
     /// # Errors
     ///
-    /// That a thread panicked, which would be a defect of this crate, or that the acceptor could not be woken, which
-    /// takes a process that has not had a free file descriptor for a second. The acceptor then ends at the next
-    /// connection.
+    /// [`RecvTimeoutError::Timeout`] if none has, [`RecvTimeoutError::Disconnected`] when the server has been stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// assert!(server.try_accept().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_accept(&mut self) -> Result<Session<'_>, RecvTimeoutError> {
+        self.next_session(Some(Instant::now()))
+    }
+
+    /// Waits for the next client, but not longer than `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvTimeoutError::Timeout`] after that time, [`RecvTimeoutError::Disconnected`] when the server has been stopped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::sync::mpsc::RecvTimeoutError;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let nobody = server.accept_timeout(Duration::from_millis(10));
+    /// assert_eq!(nobody.unwrap_err(), RecvTimeoutError::Timeout);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn accept_timeout(&mut self, timeout: Duration) -> Result<Session<'_>, RecvTimeoutError> {
+        // A time beyond what the clock can count is no limit.
+        self.next_session(Instant::now().checked_add(timeout))
+    }
+
+    fn next_session(&mut self, deadline: Option<Instant>) -> Result<Session<'_>, RecvTimeoutError> {
+        loop {
+            if let Some(client) = self.outbox.open() {
+                return Ok(Session::new(&self.outbox, client));
+            }
+            drop(self.outbox.receive(deadline, false)?);
+        }
+    }
+
+    /// Calls `serve` with one session after the other, until the server is stopped.
+    ///
+    /// An error ends that session and not the server. To stop the server from within, use its [`Control`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{BufRead, Write};
+    /// # use std::io::Read;
+    /// # use std::net::{Shutdown, TcpStream};
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// # let (addr, control) = (server.local_addr(), server.control());
+    /// # let client = std::thread::spawn(move || -> std::io::Result<String> {
+    /// #     let mut client = TcpStream::connect(addr)?;
+    /// #     client.write_all(b"world\n")?;
+    /// #     client.shutdown(Shutdown::Write)?;
+    /// #     let mut answer = String::new();
+    /// #     client.read_to_string(&mut answer)?;
+    /// #     control.stop();
+    /// #     Ok(answer)
+    /// # });
+    /// server.serve(|session| {
+    ///     let mut out = session.inbox();
+    ///     for line in session.lines() {
+    ///         writeln!(out, "hello, {}", line?)?;
+    ///     }
+    ///     Ok(())
+    /// });
+    /// # assert_eq!(client.join().unwrap()?, "hello, world\n");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn serve(&mut self, mut serve: impl FnMut(&mut Session<'_>) -> io::Result<()>) {
+        while let Some(mut session) = self.accept() {
+            // The error is about one client. Its session ends by the drop.
+            let _ = serve(&mut session);
+        }
+    }
+
+    /// Stops the server: closes the listener, sends the current client what the inbox has accepted for it, for at most the
+    /// [`linger`](Options::linger) time, and waits until the threads have exited.
+    ///
+    /// Afterwards the port can be bound again and all handles are closed; what was left in the outbox is dropped. Stopping
+    /// twice is no error. Dropping the server stops it, too.
+    ///
+    /// # Errors
+    ///
+    /// A thread panicked, which would be a defect of this crate; or the acceptor could not be woken for a second. On Linux
+    /// this cannot happen to a server that has bound its listener itself. Otherwise the acceptor is woken by a connection to
+    /// the listener, and the error says why that failed; the acceptor then exits at the next connection.
     ///
     /// # Examples
     ///
@@ -229,17 +367,18 @@ impl SingleServer {
         if self.threads.is_empty() {
             return Ok(());
         }
-        // The reader may be waiting for room in the outbox, the acceptor for the linger time.
-        self.outbox.close();
-        self.slot.shutdown();
-        self.slot.linger();
+        self.outbox.close(); // the reader may be waiting for room in it
+        self.slot.stop();
         let mut result = Ok(());
         for thread in self.threads.drain(..) {
             let name = thread.thread().name().unwrap_or_default().to_string();
-            let acceptor = name == "single-acceptor" && !thread.is_finished();
-            if acceptor && !self.slot.wait_for_acceptor() {
-                let what = "the acceptor cannot be woken for want of a file descriptor; close some";
-                result = Err(io::Error::new(io::ErrorKind::TimedOut, what));
+            let woken = if name == ACCEPTOR { self.slot.wait_for_acceptor() } else { Ok(()) };
+            if let (Err(e), false) = (woken, thread.is_finished()) {
+                let addr = self.slot.local_addr;
+                let what = format!(
+                    "cannot wake the acceptor by a connection to {addr}: {e}; it ends at the next one"
+                );
+                result = Err(io::Error::new(e.kind(), what));
             } else if thread.join().is_err() {
                 let what = format!("the thread {name} panicked");
                 result = Err(io::Error::new(io::ErrorKind::Other, what));
@@ -252,5 +391,68 @@ impl SingleServer {
 impl Drop for SingleServer {
     fn drop(&mut self) {
         let _ = self.stop();
+    }
+}
+
+/// Starting a server.
+impl Options {
+    /// Starts a server on an address; with several, on the first that is available. Port 0 means any free port.
+    ///
+    /// On Unix the address can be used again at once after a server on it has ended (`std` sets `SO_REUSEADDR`).
+    ///
+    /// # Errors
+    ///
+    /// The address cannot be resolved or listened on, which the error names; a thread cannot be started;
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a setting out of range, which the error names.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    ///
+    /// let server = Options::new().bind("127.0.0.1:0")?;
+    /// let error = Options::new().bind(server.local_addr()).unwrap_err();
+    /// assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+    /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
+        self.check()?;
+        let addrs = addr.to_socket_addrs();
+        let addrs =
+            addrs.map_err(|e| io::Error::new(e.kind(), format!("cannot resolve the address: {e}")))?;
+        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+        for addr in addrs {
+            match TcpListener::bind(addr) {
+                Ok(listener) => return SingleServer::start(self, listener, true),
+                Err(e) => refused = io::Error::new(e.kind(), format!("cannot listen on {addr}: {e}")),
+            }
+        }
+        Err(refused)
+    }
+
+    /// Starts a server on a listener that was made elsewhere, such as one with TCP keepalive or one that a supervisor has
+    /// passed on.
+    ///
+    /// With [`Busy::Refuse`](crate::Busy::Refuse) it is closed when a client comes, and a new one is made on the same address
+    /// later. That cannot work if another process also holds the listener.
+    ///
+    /// # Errors
+    ///
+    /// As for [`bind`](Options::bind).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::net::TcpListener;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let server = Options::new().listen_on(listener)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn listen_on(self, listener: TcpListener) -> io::Result<SingleServer> {
+        self.check()?;
+        SingleServer::start(self, listener, false)
     }
 }

@@ -1,21 +1,25 @@
-//! A session as one thing, for people who think in connections: a view over the same boxes.
+//! A session as one thing, for programs that think in connections: a view over the outbox and an inbox.
 //!
-//! Lives on the application's thread and borrows the server, so that there is one at a time. It adds no thread and
-//! no copy of its own: chunks come straight from the outbox, and what is written goes straight to the inbox.
+//! Lives on the application's thread and borrows the server, so there is one at a time. It adds no thread and no buffer:
+//! reading lends the bytes of a chunk straight from the outbox, and writing goes straight to the inbox.
 
-use std::io::{self, Read, Write};
+use std::cell::{Cell, RefCell};
+use std::io::{self, BufRead, Read, Write};
 use std::net::SocketAddr;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
-use crate::outbox::{Client, End, Message, Outbox};
+use crate::message::{Client, End, Message};
+use crate::outbox::Outbox;
 use crate::signal::{Reason, Report};
 
 /// One client's connection, from [`SingleServer::accept`](crate::SingleServer::accept).
 ///
-/// Reading gives what the client sends, and then 0 bytes when it has closed its side. Writing goes through the
-/// inbox: it waits for room there, not for the client to have it. Dropping the session closes the connection after
-/// what was written.
+/// Reading returns what the client sends, and then 0 bytes when the client has closed its side. Writing goes through the
+/// inbox: it waits for room there, not for the client to receive it. Dropping the session finishes it: the connection is
+/// closed after everything written has been sent. The drop does not wait for that.
 ///
 /// # Examples
 ///
@@ -23,8 +27,8 @@ use crate::signal::{Reason, Report};
 ///
 /// ```
 /// use single_server::SingleServer;
-/// use std::io::{BufRead, BufReader, Read, Write};
-/// use std::net::{Shutdown, TcpStream};
+/// use std::io::{BufRead, Read, Write};
+/// use std::net::TcpStream;
 ///
 /// let mut server = SingleServer::bind("127.0.0.1:0")?;
 /// let mut client = TcpStream::connect(server.local_addr())?;
@@ -32,7 +36,7 @@ use crate::signal::{Reason, Report};
 ///
 /// let session = server.accept().expect("the server is not stopped");
 /// let mut out = session.inbox();
-/// for line in BufReader::new(session).lines() {
+/// for line in session.lines() {
 ///     match line?.as_str() {
 ///         "quit" => break,
 ///         other => writeln!(out, "you said {other}")?,
@@ -44,41 +48,63 @@ use crate::signal::{Reason, Report};
 /// # Ok::<(), std::io::Error>(())
 /// ```
 #[derive(Debug)]
+#[must_use = "dropping the session finishes it"]
 pub struct Session<'a> {
     outbox: &'a Outbox,
     client: Client,
     inbox: Inbox,
-    /// What `read` has left of a chunk.
-    rest: Option<Chunk>,
-    /// Once there, nothing more comes from this client. Dropped with the session, it ends it.
-    end: Option<End>,
+    /// What has been read of the client's bytes and not yet been asked for; it is not empty.
+    rest: RefCell<Option<Chunk>>,
+    /// Once there, nothing more comes from this client.
+    end: RefCell<Option<End>>,
+    read_timeout: Cell<Option<Duration>>,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(outbox: &'a Outbox, client: Client) -> Session<'a> {
-        Session { outbox, inbox: client.inbox(), client, rest: None, end: None }
+        let (rest, end, read_timeout) = (RefCell::new(None), RefCell::new(None), Cell::new(None));
+        Session { outbox, inbox: client.inbox(), client, rest, end, read_timeout }
     }
 
-    /// The client's address.
-    pub fn peer(&self) -> SocketAddr {
-        self.client.peer()
+    /// Returns the client's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.client.peer_addr()
     }
 
-    /// An inbox that leads to this client or to nobody, for another thread or for one that outlives the session.
+    /// Returns the address that the client connected to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.client.local_addr()
+    }
+
+    /// Returns an inbox that leads to this client or to nobody, for another thread or one that outlives the session.
+    #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()
     }
 
-    /// Ends the direction to the client, which sees a FIN after what was written; reading goes on.
+    /// Half-closes the session: the client sees the end of the stream after what was written; reading goes on.
+    ///
+    /// See [`Inbox::half_close`].
     pub fn half_close(&self) {
         self.inbox.half_close();
     }
 
+    /// Aborts the session: cuts the connection now, and discards what has not been sent.
+    ///
+    /// See [`Inbox::abort`].
+    pub fn abort(&self) {
+        self.inbox.abort();
+    }
+
     /// Waits for the next bytes from the client, without copying them; `None` when no more will come.
+    ///
+    /// The read timeout does not matter here.
     ///
     /// # Examples
     ///
-    /// To send back what comes, as it comes:
+    /// To send everything back as it comes:
     ///
     /// ```
     /// use single_server::SingleServer;
@@ -101,21 +127,59 @@ impl<'a> Session<'a> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn next_chunk(&mut self) -> Option<Chunk> {
-        if let Some(rest) = self.rest.take() {
-            return Some(rest);
-        }
-        if self.end.is_some() {
-            return None;
-        }
-        match self.outbox.recv() {
-            Ok(Message::Data(chunk)) => Some(chunk),
-            Ok(Message::ProducerFinished(end)) => {
-                self.end = Some(end);
-                None
-            }
-            Ok(Message::Connected(_)) => unreachable!("a session ends before the next one begins"),
-            Err(_) => None,
-        }
+        let _ = self.fill(None); // without a timeout there is no error
+        self.rest.take()
+    }
+
+    /// Returns the next bytes if there are any now; `None` when no more will come.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there are none now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::ErrorKind;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.try_next_chunk().unwrap_err().kind(), ErrorKind::WouldBlock);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn try_next_chunk(&mut self) -> io::Result<Option<Chunk>> {
+        self.next_chunk_timeout(Duration::ZERO).map_err(|_| io::ErrorKind::WouldBlock.into())
+    }
+
+    /// Waits for the next bytes, but not longer than `timeout`; `None` when no more will come.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`](io::ErrorKind::TimedOut) after that time.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{ErrorKind, Write};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// let late = session.next_chunk_timeout(Duration::from_millis(10));
+    /// assert_eq!(late.unwrap_err().kind(), ErrorKind::TimedOut);
+    /// client.write_all(b"now")?;
+    /// assert!(session.next_chunk_timeout(Duration::from_secs(60))?.is_some());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn next_chunk_timeout(&mut self, timeout: Duration) -> io::Result<Option<Chunk>> {
+        self.fill(Some(timeout))?;
+        Ok(self.rest.take())
     }
 
     /// Iterates over what the client sends, waiting for it, until no more will come.
@@ -140,28 +204,165 @@ impl<'a> Session<'a> {
     pub fn chunks(&mut self) -> Chunks<'_, 'a> {
         Chunks { session: self }
     }
+}
 
-    /// Closes the session and waits until everything that was written has gone to the client, or can no longer;
-    /// returns the final account.
+/// Reading with a time limit.
+impl Session<'_> {
+    /// Limits how long a read waits; `None`, the default, for no limit.
     ///
-    /// A client that does not read makes this wait, until it is found to be stalled if there is an
-    /// [`idle_timeout`](crate::Options::idle_timeout).
+    /// A read that takes longer fails with kind [`WouldBlock`](io::ErrorKind::WouldBlock) on Unix and
+    /// [`TimedOut`](io::ErrorKind::TimedOut) on Windows, as for a [`TcpStream`](std::net::TcpStream). Nothing is lost by
+    /// that, and the next read goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::Read;
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// session.set_read_timeout(Some(Duration::from_millis(10)))?;
+    /// assert!(session.read(&mut [0; 100]).is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        if timeout == Some(Duration::ZERO) {
+            let what = "a read timeout of zero; give `None` for no limit, or use `peek`";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+        }
+        self.read_timeout.set(timeout);
+        Ok(())
+    }
+
+    /// Returns the next byte if there is one now, and leaves it to be read.
+    ///
+    /// # Errors
+    ///
+    /// As for reading, if the session was cut short. At the client's own end of the stream this is `Ok(None)`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.peek()?, None);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn peek(&self) -> io::Result<Option<u8>> {
+        match self.fill(Some(Duration::ZERO)) {
+            Ok(true) => Ok(self.rest.borrow().as_ref().map(|rest| rest[0])),
+            Ok(false) => self.check_whole().map(|()| None),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Waits until there are bytes in `rest`; `false` when no more will come. The only error is `TimedOut`.
+    fn fill(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        if self.rest.borrow().is_some() || self.end.borrow().is_some() {
+            return Ok(self.rest.borrow().is_some());
+        }
+        // A time beyond what the clock can count is no limit.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match self.outbox.receive(deadline, false) {
+                Ok(Message::Data(chunk)) => {
+                    *self.rest.borrow_mut() = Some(chunk);
+                    return Ok(true);
+                }
+                Ok(Message::ProducerFinished(end)) => {
+                    *self.end.borrow_mut() = Some(end);
+                    return Ok(false);
+                }
+                // `Connected` comes only after the end of this session.
+                Ok(Message::Connected(_) | Message::Woken) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+        }
+    }
+
+    /// An error if the stream ended by something else than the client's FIN.
+    fn check_whole(&self) -> io::Result<()> {
+        let Report { reason, complete, .. } = self.report();
+        if complete {
+            return Ok(());
+        }
+        let kind = match reason {
+            Reason::Reset => io::ErrorKind::ConnectionReset,
+            Reason::Idle | Reason::Stalled | Reason::Gone => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::ConnectionAborted,
+        };
+        Err(io::Error::new(kind, format!("the session with {} was cut short: {reason}", self.peer_addr())))
+    }
+
+    /// `fill` with the read timeout.
+    fn fill_to_read(&self) -> io::Result<bool> {
+        let kind = if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock };
+        let filled = self.fill(self.read_timeout.get()).map_err(|_| io::Error::from(kind))?;
+        if !filled {
+            self.check_whole()?;
+        }
+        Ok(filled)
+    }
+
+    fn advance(&self, count: usize) {
+        let mut rest = self.rest.borrow_mut();
+        if let Some(chunk) = rest.as_mut() {
+            chunk.advance(count);
+            if chunk.is_empty() {
+                *rest = None;
+            }
+        }
+    }
+}
+
+/// How a session ends.
+impl Session<'_> {
+    /// Finishes the session and waits until everything written has been sent, or can no longer be; returns the final report.
+    ///
+    /// A client that does not read makes this wait; an [`idle_timeout`](crate::Options::idle_timeout) limits that.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::Write;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// session.write_all(b"good-bye")?;
+    /// assert_eq!(session.close().sent, 8);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn close(self) -> Report {
         self.inbox.finish();
         self.wait_until_over()
     }
 
-    /// Waits until somebody else ends the session (the client, the server, or an [`Inbox`] of it on another thread),
-    /// and returns the final account.
+    /// Waits until something else ends the session (the client, the server, or an [`Inbox`] of it on another thread), and
+    /// returns the final report.
     ///
-    /// The client's FIN alone is not the end: the application may still answer. [`Inbox::is_over`] has an example.
+    /// The client's FIN alone is not the end: the application may still answer. See [`Inbox::is_closed`] for an example.
     pub fn wait_until_over(&self) -> Report {
-        let record = &self.client.record;
-        record.slot.wait_until_over(record);
-        record.report()
+        self.inbox.slot.wait_until_ended(self.client.record());
+        self.report()
     }
 
-    /// The session's account so far or, once it is over, the final one. Until then its reason means nothing.
+    /// Returns the session's report: how things stand or, once it has ended, the final one.
     ///
     /// # Examples
     ///
@@ -177,67 +378,97 @@ impl<'a> Session<'a> {
     /// assert_eq!(session.report().received, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```
+    #[must_use]
     pub fn report(&self) -> Report {
-        self.client.record.report()
+        self.inbox.slot.report(self.client.record())
+    }
+
+    #[doc(hidden)]
+    #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer_addr()
     }
 }
 
-/// Returns 0 bytes once the client has closed its side, or the application or the server has ended the session.
+/// Returns 0 bytes once the client has closed its side, and only then: so the end of the stream means that everything that
+/// the client sent was read.
 ///
 /// # Errors
 ///
-/// [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke,
-/// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled,
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if another client replaced this one.
-impl Read for Session<'_> {
+/// Of a session that was cut short: [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke;
+/// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled;
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the application, the server's stop or another client ended it.
+///
+/// After a [read timeout](Session::set_read_timeout), [`WouldBlock`](io::ErrorKind::WouldBlock) (on Windows
+/// [`TimedOut`](io::ErrorKind::TimedOut)).
+impl Read for &Session<'_> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() {
+        if into.is_empty() || !self.fill_to_read()? {
             return Ok(0);
         }
-        match self.next_chunk() {
-            Some(mut chunk) => {
-                let count = chunk.len().min(into.len());
-                into[..count].copy_from_slice(&chunk[..count]);
-                chunk.advance(count);
-                self.rest = Some(chunk).filter(|rest| !rest.is_empty());
-                Ok(count)
-            }
-            None => {
-                let reason = self.report().reason;
-                let kind = match reason {
-                    Reason::Reset => io::ErrorKind::ConnectionReset,
-                    Reason::Idle | Reason::Stalled => io::ErrorKind::TimedOut,
-                    Reason::Replaced => io::ErrorKind::ConnectionAborted,
-                    Reason::ClientClosed | Reason::Finished | Reason::Stopped => return Ok(0),
-                };
-                Err(io::Error::new(kind, reason.to_string()))
-            }
-        }
+        let count = self.rest.borrow().as_ref().map_or(0, |rest| {
+            let count = rest.len().min(into.len());
+            into[..count].copy_from_slice(&rest[..count]);
+            count
+        });
+        self.advance(count);
+        Ok(count)
+    }
+}
+
+/// As for `&Session`.
+impl Read for Session<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        (&*self).read(into)
+    }
+}
+
+/// Lends the bytes of the chunk that was received, without another buffer.
+impl BufRead for Session<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.fill_to_read()?;
+        Ok(self.rest.get_mut().as_deref().unwrap_or(&[]))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.advance(count);
+    }
+}
+
+/// As for [`Inbox`].
+impl Write for &Session<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        (&self.inbox).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 /// As for [`Inbox`].
 impl Write for Session<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.inbox.write(bytes)
+        (&self.inbox).write(bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.inbox.flush()
+        Ok(())
     }
 }
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
-        // If the end has been read, dropping that does it.
-        if self.end.is_none() {
-            self.client.record.slot.finish(&self.client.record);
+        if self.end.get_mut().is_none() {
+            self.outbox.forget();
         }
+        self.inbox.finish();
     }
 }
 
-/// The iterator over what a [`Session`]'s client sends.
+/// The iterator over what a [`Session`]'s client sends, made by [`Session::chunks`].
 #[derive(Debug)]
+#[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Chunks<'s, 'a> {
     session: &'s mut Session<'a>,
 }

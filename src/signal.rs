@@ -1,20 +1,9 @@
-//! What happens to connections, told to whoever subscribed, and how a connection can end.
-//!
-//! Signals are sent by whichever thread makes the thing happen, most of them under the slot's lock, so that their
-//! order is the order of events. Sending never waits: a subscriber that does not read loses signals, and is told
-//! how many, but holds nothing up and grows nothing (promises 5 and 7).
+//! What happens to connections, as values: signals, reports, and the reasons in them.
 
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
-use std::sync::Mutex;
 use std::time::Duration;
-
-use crate::slot::enter;
-
-/// How many signals a subscription holds for its reader.
-const HELD: usize = 1024;
 
 /// Something that happened to a connection or to the listener; its `Display` is a line for a log.
 ///
@@ -40,32 +29,34 @@ const HELD: usize = 1024;
 /// log.join().expect("it does not panic");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Signal {
-    /// A client has taken the slot.
+    /// A client was given the slot.
     Connected(SocketAddr),
-    /// Somebody was turned away.
+    /// A client was turned away.
     Refused {
-        /// Who it was.
+        /// The address of the client.
         peer: SocketAddr,
         /// Why it was not served.
         why: Refusal,
     },
-    /// A client's connection has ended and the slot is free again.
+    /// A session has ended, and the slot is free again.
     ProducerFinished(Report),
-    /// The listener failed; the server goes on and tries again.
+    /// Accepting or listening failed. The server goes on and tries again.
     Fault {
-        /// What could not be done.
+        /// What could not be done, such as "accept a connection".
         doing: &'static str,
         /// The kind of the error.
         kind: io::ErrorKind,
-        /// The error as the system puts it.
+        /// The system's message.
         text: String,
         /// How long the acceptor waits before it tries again.
         retry_in: Duration,
     },
-    /// This many signals were dropped here because the subscription was full.
+    /// So many signals were dropped because the subscription was full.
+    ///
+    /// With more than eight subscriptions it may be 0: such a signal is how the server finds out which of them were dropped.
     Missed(u64),
 }
 
@@ -74,13 +65,15 @@ pub enum Signal {
 /// ```
 /// assert_eq!(single_server::Refusal::NotAllowed.to_string(), "not allowed");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refusal {
     /// Another client is being served.
     Busy,
-    /// Its address is not on the list of those who are allowed.
+    /// Its address is not on the allow-list.
     NotAllowed,
+    /// The [`admit`](crate::Options::admit) hook refused it.
+    NotAdmitted,
 }
 
 /// Why a session ended.
@@ -88,30 +81,34 @@ pub enum Refusal {
 /// ```
 /// assert_eq!(single_server::Reason::ClientClosed.to_string(), "client closed");
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client closed its side, and the application has taken the end off the outbox.
+    /// The client closed its side, and the application agreed by dropping the [`End`](crate::End).
     ClientClosed,
-    /// The connection broke: the client, or the network, reset it.
+    /// The client or the network reset the connection.
     Reset,
-    /// No byte moved in either direction for the idle timeout.
+    /// No byte moved in either direction for the [idle timeout](crate::Options::idle_timeout).
     Idle,
-    /// The client took no byte of what was being written to it for the idle timeout.
+    /// The client took no byte of what was being written to it for the [idle timeout](crate::Options::idle_timeout).
     Stalled,
-    /// A newer client took its place.
+    /// No byte moved for the [close timeout](crate::Options::close_timeout) after the client had closed its side.
+    Gone,
+    /// A newer client took its place, under [`Busy::Replace`](crate::Busy::Replace).
     Replaced,
-    /// The application closed it.
+    /// The application finished it.
     Finished,
+    /// The application aborted it.
+    Aborted,
     /// The server was stopped.
     Stopped,
 }
 
-/// The account of one session.
+/// What is known of a session: who, why it ended, and how many bytes moved.
 ///
-/// `sent` counts what the kernel took; whether the client read it, TCP does not tell. What the inbox took for the
-/// session and the kernel did not, is `discarded`. A write that is under way at the moment when a connection is cut or
-/// breaks is counted with the discarded, even if some of it still gets out.
+/// `sent` counts what the kernel took; TCP does not tell whether the client has read it. What the inbox accepted and the
+/// kernel did not take is `discarded`. A write in progress when a connection is cut or breaks counts as discarded, even if
+/// the client gets some of it.
 ///
 /// # Examples
 ///
@@ -129,21 +126,22 @@ pub enum Reason {
 /// println!("{report}"); // 127.0.0.1:40000: client closed, 2 bytes in, 0 bytes out, 0.01 s
 /// # Ok::<(), std::io::Error>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Report {
     /// The client's address.
     pub peer: SocketAddr,
-    /// Why the session ended.
+    /// Why the session ended. Until it has, this is [`Reason::ClientClosed`] and means nothing.
     pub reason: Reason,
-    /// Bytes that came from the client.
+    /// The client closed its side before the session ended: everything that it sent was received.
+    pub complete: bool,
+    /// Bytes received from the client.
     pub received: u64,
-    /// Bytes that went to the client.
+    /// Bytes sent to the client.
     pub sent: u64,
-    /// Bytes put in the inbox for the client that could no longer go to it or, as long as the session lasts, have yet
-    /// to.
+    /// Bytes accepted by the inbox and not sent. Until the session has ended, they still wait to be sent.
     pub discarded: u64,
-    /// From the accept to the end.
+    /// The time from the accept to the end.
     pub lasted: Duration,
 }
 
@@ -154,8 +152,10 @@ impl fmt::Display for Reason {
             Reason::Reset => "connection reset",
             Reason::Idle => "idle",
             Reason::Stalled => "stalled",
+            Reason::Gone => "client gone",
             Reason::Replaced => "replaced",
-            Reason::Finished => "finished by the application",
+            Reason::Finished => "by the application",
+            Reason::Aborted => "aborted",
             Reason::Stopped => "server stopped",
         })
     }
@@ -166,6 +166,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::Busy => "busy",
             Refusal::NotAllowed => "not allowed",
+            Refusal::NotAdmitted => "not admitted",
         })
     }
 }
@@ -176,7 +177,7 @@ impl fmt::Display for Report {
         if self.discarded > 0 {
             write!(f, "{} discarded, ", self.discarded)?;
         }
-        // By hand, since to print floating-point numbers takes tens of kilobytes of code.
+        // By hand: the code that prints floating-point numbers takes tens of kilobytes.
         write!(f, "{}.{:02} s", self.lasted.as_secs(), self.lasted.subsec_millis() / 10)
     }
 }
@@ -186,63 +187,11 @@ impl fmt::Display for Signal {
         match self {
             Signal::Connected(peer) => write!(f, "connected {peer}"),
             Signal::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
-            Signal::ProducerFinished(report) => write!(f, "finished {report}"),
+            Signal::ProducerFinished(report) => write!(f, "closed {report}"),
             Signal::Fault { doing, text, retry_in, .. } => {
                 write!(f, "cannot {doing}: {text}; trying again in {} ms", retry_in.as_millis() as u64)
             }
             Signal::Missed(count) => write!(f, "missed {count} events"),
         }
-    }
-}
-
-/// Everybody who subscribed.
-#[derive(Default)]
-pub(crate) struct Subscribers(Mutex<Audience>);
-
-#[derive(Default)]
-struct Audience {
-    list: Vec<Subscriber>,
-    closed: bool,
-}
-
-struct Subscriber {
-    signals: SyncSender<Signal>,
-    missed: u64,
-}
-
-impl Subscribers {
-    pub(crate) fn subscribe(&self) -> Receiver<Signal> {
-        let (signals, receiver) = sync_channel(HELD);
-        let mut audience = enter(&self.0);
-        if !audience.closed {
-            audience.list.push(Subscriber { signals, missed: 0 });
-        }
-        receiver
-    }
-
-    /// Sends a copy to everybody who has room for it, and forgets those who have gone.
-    pub(crate) fn send(&self, signal: Signal) {
-        let mut audience = enter(&self.0);
-        audience.list.retain_mut(|subscriber| loop {
-            // What was missed comes first, in its place in the order.
-            let missed = subscriber.missed > 0;
-            let next = if missed { Signal::Missed(subscriber.missed) } else { signal.clone() };
-            match subscriber.signals.try_send(next) {
-                Ok(()) if missed => subscriber.missed = 0,
-                Ok(()) => return true,
-                Err(TrySendError::Full(_)) => {
-                    subscriber.missed += 1;
-                    return true;
-                }
-                Err(TrySendError::Disconnected(_)) => return false,
-            }
-        });
-    }
-
-    /// Nothing more will happen: every subscription ends once it has been read.
-    pub(crate) fn close(&self) {
-        let mut audience = enter(&self.0);
-        audience.closed = true;
-        audience.list.clear();
     }
 }

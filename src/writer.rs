@@ -1,120 +1,127 @@
-//! The writer thread: from the inbox to the client.
+//! The writer thread: from the inbox to the client. It also keeps the time.
 //!
-//! Owns the receiving end of the inbox and writes what it finds there, in order, to the connection it is for; what
-//! is for a session that is over is discarded (promises 2 and 3). All that is queued for one session goes out in one
-//! vectored write. It also ends a session when its `Finish` comes up, since only then is everything before it
-//! written, and the last session when the server stops and the inbox is empty.
+//! Owns the receiving end of the inbox and writes what it finds there, in order, to the session it is for; bytes for a
+//! session that has ended are discarded (promises 2 and 3). All that is queued for a session goes out in one vectored
+//! write. Since it alone knows when everything before a half-close or a finish has been written, it carries those out, and
+//! it ends the last session when the server stops. Between parcels it judges the timeouts, so no other thread needs one.
 
-use std::io::{self, IoSlice, Write};
-use std::net::{Shutdown, TcpStream};
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::io;
+use std::mem;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::chunk::Chunk;
-use crate::connection::Connection;
-use crate::inbox::Parcel;
-use crate::outbox::{receive_patiently, Message};
-use crate::reader::is_timeout;
-use crate::record::Record;
+use crate::connection::{is_timeout, WeakConnection, GATHER};
+use crate::queue::{Output, Parcel};
 use crate::signal::Reason;
 use crate::slot::Slot;
-
-/// How many messages one write takes along.
-const GATHER: usize = 128;
+use crate::yielding;
 
 pub(crate) struct Writer {
     slot: Arc<Slot>,
     inbox: Receiver<Parcel>,
-    /// For the end of a session whose reader waits for a client that says nothing; see `Slot::tell_end`.
-    outbox: SyncSender<Message>,
-    /// Taken out of the inbox while gathering, but not for the same session.
+    /// Taken out of the inbox, but not for the session that is being served.
     next: Option<Parcel>,
     /// What is being written; empty between writes.
     gathered: Vec<Chunk>,
 }
 
 impl Writer {
-    pub(crate) fn new(slot: Arc<Slot>, inbox: Receiver<Parcel>, outbox: SyncSender<Message>) -> Writer {
-        Writer { slot, inbox, outbox, next: None, gathered: Vec::with_capacity(GATHER) }
+    pub(crate) fn new(slot: Arc<Slot>, inbox: Receiver<Parcel>) -> Writer {
+        Writer { slot, inbox, next: None, gathered: Vec::with_capacity(GATHER) }
     }
 
     /// The writer thread.
     pub(crate) fn run(mut self) {
-        while let Some(parcel) = self.take() {
-            match parcel {
-                Parcel::Bytes(to, chunk) => self.deliver(to, chunk),
-                Parcel::HalfClose(to) => {
-                    if let Some(connection) = self.slot.connection(to.as_ref()) {
-                        connection.record.half_closed.store(true, Ordering::Relaxed);
-                        let _ = connection.stream.shutdown(Shutdown::Write);
-                    }
-                }
-                Parcel::Finish(record) => {
-                    self.slot.end(&record, Reason::Finished);
-                    self.slot.tell_end(&record, &self.outbox);
-                }
-                Parcel::Wake => {}
-            }
+        let mut last = 0;
+        while let Some(session) = self.slot.next_to_write(last) {
+            last = session.record.number;
+            self.serve(&session);
+            self.discard(last);
         }
-        if let Some(record) = self.slot.current() {
-            self.slot.end(&record, Reason::Stopped);
-            self.slot.tell_end(&record, &self.outbox);
+        self.slot.signals.close();
+    }
+
+    /// One session, until it has ended.
+    fn serve(&mut self, session: &WeakConnection) {
+        let number = session.record.number;
+        while !session.record.is_ended() {
+            self.close_if_drained(session);
+            let deadline = self.slot.judge(session, None);
+            if session.record.is_ended() {
+                return;
+            }
+            match self.take(deadline) {
+                Some(Parcel::Bytes(to, chunk)) if to == number => self.deliver(session, chunk),
+                Some(Parcel::Bytes(to, chunk)) if to < number => {
+                    self.gathered.push(chunk);
+                    self.give_back();
+                }
+                // For the next session: this one has ended meanwhile.
+                later @ Some(Parcel::Bytes(..)) => self.next = later,
+                Some(Parcel::Wake) => self.slot.queue.woken(),
+                None => {}
+            }
         }
     }
 
-    /// The next parcel; `None` when the server stops and nothing is left.
-    fn take(&mut self) -> Option<Parcel> {
+    /// Carries out a half-close, a finish or a stop, once everything accepted before it has been written.
+    fn close_if_drained(&self, session: &WeakConnection) {
+        let standing = self.slot.queue.standing(session.record.number);
+        match standing.output {
+            _ if !standing.drained => {}
+            Output::Finished => self.slot.end(&session.record, Reason::Finished),
+            _ if standing.stopped => self.slot.end(&session.record, Reason::Stopped),
+            Output::HalfClosed => drop(session.get().map(|connection| connection.half_close())),
+            Output::Open => {}
+        }
+    }
+
+    /// The next parcel; `None` at the deadline.
+    fn take(&mut self, deadline: Option<Instant>) -> Option<Parcel> {
         if let Some(parcel) = self.next.take() {
             return Some(parcel);
         }
-        match receive_patiently(&self.inbox, self.slot.options.yield_time) {
-            Err(TryRecvError::Empty) if !self.slot.is_drained() => self.inbox.recv().ok(),
+        match yielding::receive(&self.inbox, self.slot.options.yield_time) {
+            Err(TryRecvError::Empty) => match deadline {
+                Some(at) => self.inbox.recv_timeout(at.saturating_duration_since(Instant::now())).ok(),
+                None => self.inbox.recv().ok(),
+            },
             received => received.ok(),
         }
     }
 
     /// Writes a message and all that is queued behind it for the same session.
-    fn deliver(&mut self, to: Option<Arc<Record>>, first: Chunk) {
+    fn deliver(&mut self, session: &WeakConnection, first: Chunk) {
         self.gathered.push(first);
-        while self.gathered.len() < GATHER {
+        while self.gathered.len() < GATHER && self.next.is_none() {
             match self.inbox.try_recv() {
-                Ok(Parcel::Bytes(too, chunk)) if address(&too) == address(&to) => self.gathered.push(chunk),
-                Ok(other) => {
-                    self.next = Some(other);
-                    break;
-                }
+                Ok(Parcel::Bytes(to, chunk)) if to == session.record.number => self.gathered.push(chunk),
+                Ok(other) => self.next = Some(other),
                 Err(_) => break,
             }
         }
-        if let Some(connection) = self.slot.connection(to.as_ref()) {
-            let record = &connection.record;
-            if to.is_none() {
-                let bytes: usize = self.gathered.iter().map(|chunk| chunk.len()).sum();
-                record.taken.fetch_add(bytes as u64, Ordering::Relaxed);
-            }
-            record.writing.store(true, Ordering::Relaxed);
-            self.write(&connection);
-            record.writing.store(false, Ordering::Relaxed);
-        }
-        let (weight, messages) = (self.gathered.iter().map(Chunk::weight).sum(), self.gathered.len());
-        // First the buffers are the reader's again, then there is room for more of them.
-        self.gathered.clear();
-        self.slot.give_back(weight, messages);
+        self.write(session);
+        self.give_back();
     }
 
-    /// Writes what was gathered. After an error there is still to be read what the client sent before, so that it is
-    /// the reader who ends the session, unless it has nothing more to do.
-    fn write(&mut self, connection: &Connection) {
-        let record = &connection.record;
-        let idle_timeout = self.slot.options.idle_timeout;
-        let mut progress = idle_timeout.map(|_| Instant::now());
+    /// Writes what was gathered. After an error nothing more is written for the session: there must be no hole in a stream.
+    fn write(&mut self, session: &WeakConnection) {
+        let record = &session.record;
         let mut first = 0;
-        while first < self.gathered.len() {
-            match write_once(&connection.stream, &self.gathered[first..]) {
+        let mut progress = Instant::now();
+        while first < self.gathered.len() && record.is_writable() {
+            let connection = match session.get() {
+                Some(connection) => connection,
+                None => return,
+            };
+            let written = connection.write(&self.gathered[first..]);
+            drop(connection);
+            match written {
                 Ok(mut count) => {
-                    record.sent.fetch_add(count as u64, Ordering::Relaxed);
+                    record.sent(count);
+                    progress = Instant::now();
                     while first < self.gathered.len() && count >= self.gathered[first].len() {
                         count -= self.gathered[first].len();
                         first += 1;
@@ -122,43 +129,35 @@ impl Writer {
                     if count > 0 {
                         self.gathered[first].advance(count);
                     }
-                    if let Some(progress) = &mut progress {
-                        *progress = Instant::now();
-                        record.touch();
-                    }
                 }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if is_timeout(&e) => {
-                    if progress.map(|since| since.elapsed()) >= idle_timeout {
-                        self.slot.end(record, Reason::Stalled);
-                    }
-                    if record.is_over() {
-                        return;
-                    }
-                }
-                Err(_) => {
-                    record.set_broken();
-                    if record.is_reset() {
-                        self.slot.end(record, Reason::Reset);
-                    }
-                    return;
-                }
+                Err(e) if is_timeout(&e) => drop(self.slot.judge(session, Some(progress))),
+                Err(_) => self.slot.write_failed(record),
             }
         }
     }
-}
 
-fn write_once(mut stream: &TcpStream, chunks: &[Chunk]) -> io::Result<usize> {
-    if let [chunk] = chunks {
-        return stream.write(chunk);
+    /// Drops what was gathered, which returns the buffers, and then returns the room that it took.
+    fn give_back(&mut self) {
+        let (weight, messages) = (self.gathered.iter().map(Chunk::weight).sum(), self.gathered.len());
+        self.gathered.clear();
+        self.slot.queue.give_back(weight, messages);
     }
-    let mut slices = [IoSlice::new(&[]); GATHER];
-    for (slice, chunk) in slices.iter_mut().zip(chunks) {
-        *slice = IoSlice::new(chunk);
-    }
-    stream.write_vectored(&slices[..chunks.len()])
-}
 
-fn address(to: &Option<Arc<Record>>) -> Option<*const Record> {
-    to.as_ref().map(Arc::as_ptr)
+    /// Discards what is left in the inbox for a session that has ended. Nothing more comes for it.
+    fn discard(&mut self, number: u64) {
+        while let Some(parcel) = mem::take(&mut self.next).or_else(|| self.inbox.try_recv().ok()) {
+            match parcel {
+                Parcel::Bytes(to, _) if to > number => {
+                    self.next = Some(parcel);
+                    return;
+                }
+                Parcel::Bytes(_, chunk) => {
+                    self.gathered.push(chunk);
+                    self.give_back();
+                }
+                Parcel::Wake => self.slot.queue.woken(),
+            }
+        }
+    }
 }

@@ -69,6 +69,7 @@ fn an_answer_to_a_client_that_has_left_is_handed_back_and_not_delivered_to_the_n
             Message::Connected(client) => inbox_of_first = Some(client.inbox()),
             Message::Data(chunk) => question = Some(chunk),
             Message::ProducerFinished(_) => break,
+            other => panic!("{other:?}"),
         }
     }
     next_report(&signals);
@@ -152,7 +153,7 @@ fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
         // As much as goes, and then until the inbox is full.
         let sending = thread::spawn(move || while inbox.send(vec![b'1'; 30_000]).is_ok() {});
         let mut second = connect(server.local_addr());
-        while !matches!(next_message(&server), Message::Connected(client) if client.peer() == second.local_addr().unwrap())
+        while !matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == second.local_addr().unwrap())
         {
         }
         server.inbox().send("for the second").unwrap();
@@ -214,6 +215,7 @@ fn a_chunk_may_go_to_another_server() {
             Message::Connected(_) => {}
             Message::Data(chunk) => inbox.send(chunk).unwrap(),
             Message::ProducerFinished(_) => break,
+            other => panic!("{other:?}"),
         }
     }
     to.control().finish();
@@ -234,7 +236,7 @@ fn what_comes_after_the_application_has_closed_is_nobody_s() {
         let new = connect(server.local_addr());
         let next = next_message(&server);
         assert!(
-            matches!(&next, Message::Connected(client) if client.peer() == new.local_addr().unwrap()),
+            matches!(&next, Message::Connected(client) if client.peer_addr() == new.local_addr().unwrap()),
             "{next:?}"
         );
         drop(new);

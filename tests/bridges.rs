@@ -51,7 +51,7 @@ fn exec_cat_gives_64_mib_back() {
     let exec = start(&["exec", "--", "cat"], |_| {});
     let sent = pattern(1, MIB_64);
     assert_same(&through(&mut connect(exec.addr), &sent), &sent);
-    let line = exec.line_with("finished ");
+    let line = exec.line_with("closed ");
     assert!(line.contains("client closed, 67108864 bytes in, 67108864 bytes out"), "{line}");
 }
 
@@ -66,7 +66,7 @@ fn exec_closes_the_input_at_the_half_close_and_the_connection_at_the_exit() {
     let mut client = connect(exec.addr);
     client.write_all(b"hello\n").unwrap();
     assert_eq!(rest(&mut client), b"you said hello\n");
-    assert!(exec.line_with("finished ").contains("finished by the application"));
+    assert!(exec.line_with("closed ").contains("by the application"));
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn exec_ends_a_process_whose_client_has_left() {
     client.read_exact(&mut hi).unwrap();
     assert_ne!(children(&exec), "");
     reset_or_idle(client);
-    exec.line_with("finished ");
+    exec.line_with("closed ");
     becomes(String::new(), || children(&exec));
     // And the next one is served, perhaps after it was idle itself as long as the process was given its grace.
     in_time("being served again", move || while connect(exec.addr).read_exact(&mut hi).is_err() {});
@@ -145,7 +145,7 @@ fn exec_ends_a_process_that_has_closed_its_input_when_its_client_breaks() {
     // More than is on the way between here and the process, which does not want it: it goes nowhere, but it goes.
     client.write_all(&vec![0; 20 << 20]).unwrap();
     reset(client);
-    exec.line_with("finished ");
+    exec.line_with("closed ");
     becomes(String::new(), || children(&exec));
 }
 
@@ -161,7 +161,7 @@ fn exec_of_something_that_cannot_start_is_a_line_and_closes_that_client() {
         assert!(rest(&mut connect(exec.addr)).is_empty());
         let line = exec.line_with("cannot start ");
         assert!(line.contains("/nonexistent/command") && line.contains("No such file"), "{line}");
-        exec.line_with("finished ");
+        exec.line_with("closed ");
     }
 }
 
@@ -235,7 +235,7 @@ fn pipe_keeps_what_comes_while_nobody_is_connected_for_the_next_client() {
         stdout.read_exact(&mut back).unwrap();
         assert_eq!(&back, b"hello");
         drop(client);
-        pipe.line_with("finished ");
+        pipe.line_with("closed ");
         if round < 2 {
             stdin.write_all(b"early").unwrap();
         }
@@ -250,7 +250,7 @@ fn pipe_keeps_what_comes_while_nobody_is_connected_for_the_next_client() {
         stdout.read_exact(&mut back).unwrap();
         assert_eq!(&back, b"still");
         drop(client);
-        pipe.line_with("finished ");
+        pipe.line_with("closed ");
     }
 }
 
@@ -281,7 +281,7 @@ fn pipe_serves_the_next_client_after_one_that_broke_while_its_input_was_held_bac
         client.read_exact(&mut vec![0; 4 << 20]).unwrap();
         thread::sleep(std::time::Duration::from_millis(300)); // a client that stops reading
         reset(client);
-        pipe.line_with("finished ");
+        pipe.line_with("closed ");
     }
 }
 
@@ -359,7 +359,7 @@ fn pipe_is_a_serial_console() {
         client.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"OK\r");
         drop(client);
-        pipe.line_with("finished ");
+        pipe.line_with("closed ");
     }
 }
 
@@ -380,7 +380,7 @@ fn forward_carries_64_mib_both_ways_through_a_half_close() {
     let sent = pattern(4, MIB_64);
     for _ in 0..2 {
         assert_same(&through(&mut connect(forward.addr), &sent), &sent);
-        target.line_with("finished ");
+        target.line_with("closed ");
     }
 }
 
@@ -397,7 +397,7 @@ fn forward_passes_half_closes_on_in_both_directions() {
     other.write_all(b"answer").unwrap();
     drop(other);
     assert_eq!(rest(&mut client), b"answer");
-    forward.line_with("finished ");
+    forward.line_with("closed ");
     // The target first.
     let mut client = connect(forward.addr);
     let mut other = accepted(&target);
@@ -407,7 +407,7 @@ fn forward_passes_half_closes_on_in_both_directions() {
     client.write_all(b"thanks").unwrap();
     drop(client);
     assert_eq!(rest(&mut other), b"thanks");
-    forward.line_with("finished ");
+    forward.line_with("closed ");
 }
 
 #[test]
@@ -441,7 +441,7 @@ fn forward_to_a_target_that_is_down_is_a_line_and_closes_that_client() {
         assert!(rest(&mut connect(forward.addr)).is_empty());
         let line = forward.line_with("cannot connect to ");
         assert!(line.contains(&closed.to_string()), "{line}");
-        forward.line_with("finished ");
+        forward.line_with("closed ");
     }
     let forward = start(&["forward", "no.such.host.invalid:1"], |_| {});
     assert!(rest(&mut connect(forward.addr)).is_empty());
@@ -458,14 +458,14 @@ fn forward_gives_up_a_target_that_breaks_and_a_client_that_does() {
         client.write_all(b"never read").unwrap();
         reset(accepted(&target));
         assert!(rest(&mut client).is_empty());
-        forward.line_with("finished ");
+        forward.line_with("closed ");
         // The client resets, while the target says nothing.
         let client = connect(forward.addr);
         let mut other = accepted(&target);
         other.write_all(b"never read").unwrap();
         reset(client);
         assert!(rest(&mut other).is_empty());
-        forward.line_with("finished ");
+        forward.line_with("closed ");
     }
 }
 
@@ -479,7 +479,7 @@ fn forward_serves_the_next_client_although_the_target_does_not_mind_that_one_bro
         let mut other = accepted(&target);
         other.write_all(b"never read").unwrap();
         reset(client);
-        forward.line_with("finished ");
+        forward.line_with("closed ");
         kept.push(other); // its end stays open, and says nothing
     }
 }
@@ -511,7 +511,7 @@ fn a_client_that_leaves_while_it_is_dialled_frees_the_slot() {
     for _ in 0..3 {
         // It is silent, and so found to be idle long before the dialling comes to its end.
         assert!(rest(&mut connect(forward.addr)).is_empty());
-        assert!(forward.line_with("finished ").contains(": idle, "));
+        assert!(forward.line_with("closed ").contains(": idle, "));
     }
     drop(filling);
 }

@@ -174,10 +174,13 @@ fn replace_serves_the_newest_and_cuts_the_old_in_order() {
     let mut order = Vec::new();
     while order.last().map_or(true, |last| last != "data of new") {
         order.push(match next_message(&server) {
-            Message::Connected(client) if client.peer() == new.local_addr().unwrap() => "new".to_string(),
+            Message::Connected(client) if client.peer_addr() == new.local_addr().unwrap() => {
+                "new".to_string()
+            }
             Message::Connected(_) => "another".to_string(),
             Message::Data(chunk) => format!("data of {}", String::from_utf8_lossy(&chunk)),
             Message::ProducerFinished(end) => end.report().reason.to_string(),
+            other => panic!("{other:?}"),
         });
     }
     order.retain(|what| what != "data of old"); // it may or may not have been read in time

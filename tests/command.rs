@@ -110,7 +110,7 @@ fn echo_says_one_line_an_event_and_leaves_after_the_first_client_if_told() {
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client), b"hello, world");
     let line = echo.line();
-    let begin = format!("finished {peer}: client closed, 12 bytes in, 12 bytes out, ");
+    let begin = format!("closed {peer}: client closed, 12 bytes in, 12 bytes out, ");
     assert!(line.starts_with(&begin) && line.ends_with(" s"), "{line}");
     assert_eq!(echo.wait(), Some(0));
     let mut out = String::new();

@@ -287,6 +287,6 @@ fn a_link_that_goes_dead_without_a_fin_frees_the_slot() {
     assert_eq!(&hello, b"hello\n");
     server.line_with("connected 192.0.2.2:");
     assert!(ip(&format!("-n {there} link set wire down")));
-    let line = server.line_with("finished 192.0.2.2:");
+    let line = server.line_with("closed 192.0.2.2:");
     assert!(line.contains(": idle, 6 bytes in, 6 bytes out"), "{line}");
 }

@@ -29,7 +29,7 @@ fn so_do_clients_that_the_application_sends_away() {
         for number in 0..3000 {
             assert_eq!(rest(&mut connect(addr)), b"bye", "client {number}");
         }
-        control.shutdown();
+        control.stop();
     });
     let serving = std::thread::spawn(move || {
         while let Some(mut session) = server.accept() {

@@ -79,16 +79,13 @@ fn every_signal_is_a_line() {
     let peer = next_connected(&signals);
     server.stop().unwrap();
     let last = signals.recv_timeout(DEADLINE).unwrap().to_string();
-    assert!(
-        last.starts_with(&format!("finished {peer}: server stopped, 0 bytes in, 0 bytes out, ")),
-        "{last}"
-    );
+    assert!(last.starts_with(&format!("closed {peer}: server stopped, 0 bytes in, 0 bytes out, ")), "{last}");
     drop(client);
 }
 
 #[test]
 fn every_end_has_its_reason() {
-    let finished = |echo: &Running| echo.line_with("finished ").split(": ").nth(1).unwrap().to_string();
+    let finished = |echo: &Running| echo.line_with("closed ").split(": ").nth(1).unwrap().to_string();
     let echo = start(&["--busy", "replace", "--idle-timeout", "1", "echo"], |_| {});
     // What was on its way when a connection is cut may be counted as sent or as discarded, so that is not compared.
     let mut client = connect(echo.addr);

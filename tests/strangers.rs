@@ -50,7 +50,7 @@ fn a_stranger_does_not_disturb_who_is_served() {
         assert!(signals
             .try_iter()
             .any(|signal| matches!(signal, Signal::Refused { why: Refusal::NotAllowed, .. })));
-        control.shutdown();
+        control.stop();
         in_time("the echo", move || serving.join().unwrap());
     }
 }

@@ -39,6 +39,7 @@ that SIGTERM and SIGINT end it at once. Exit codes: 1 if it failed, 2 for a mist
 ";
 
 /// What was asked for.
+#[allow(clippy::large_enum_variant)] // there is one of it
 pub enum Request {
     Run(Args),
     /// Print this on standard output and leave.

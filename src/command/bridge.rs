@@ -18,7 +18,7 @@ pub fn to_client(mut from: impl Read, inbox: &Inbox) -> io::Result<()> {
         buffer.truncate(count);
         match inbox.send(buffer) {
             Err(SendError::Stopped(_)) => return Ok(()),
-            Err(SendError::Over(_)) if inbox.is_over() => return Ok(()),
+            Err(SendError::Over(_)) if inbox.is_closed() => return Ok(()),
             _ => {}
         }
     }

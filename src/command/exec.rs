@@ -30,8 +30,8 @@ pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) 
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
     // Under the names that tcpserver gives them.
-    command.env("TCPREMOTEIP", session.peer().ip().to_string());
-    command.env("TCPREMOTEPORT", session.peer().port().to_string());
+    command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
+    command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
     let mut child = command.spawn().map_err(|e| {
         let hint =
             if e.kind() == io::ErrorKind::NotFound { "; is it installed, and in the PATH?" } else { "" };
@@ -76,7 +76,7 @@ fn watch(mut child: Child, client: &Inbox) -> io::Result<()> {
     let mut soon = false;
     let mut gone = None;
     while child.try_wait()?.is_none() {
-        if client.is_over() && gone.get_or_insert_with(Instant::now).elapsed() >= GRACE {
+        if client.is_closed() && gone.get_or_insert_with(Instant::now).elapsed() >= GRACE {
             child.kill()?;
             child.wait()?;
             break;

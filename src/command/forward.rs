@@ -66,7 +66,7 @@ fn dial(session: &Session, target: &str) -> io::Result<Option<TcpStream>> {
     let client = session.inbox();
     let mut pause = Duration::from_millis(1);
     while !dialling.is_finished() {
-        if client.is_over() {
+        if client.is_closed() {
             return Ok(None);
         }
         thread::sleep(pause);

@@ -54,7 +54,7 @@ impl Pipe {
         let mut before = session.report();
         let mut quiet_since = Instant::now();
         while !self.ended.load(Ordering::SeqCst)
-            && !session.inbox().is_over()
+            && !session.inbox().is_closed()
             && quiet_since.elapsed() < QUIET
         {
             thread::sleep(QUIET / 10);

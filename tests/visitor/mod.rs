@@ -65,7 +65,7 @@ impl Echo {
     }
 
     fn end(&mut self) {
-        self.control.shutdown();
+        self.control.stop();
         if let Some(thread) = self.thread.take() {
             in_time("the echo", move || thread.join().unwrap().stop().unwrap());
         }

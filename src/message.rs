@@ -1,0 +1,192 @@
+//! What comes out of the outbox: messages, and the two that name a session, its client and its end.
+//!
+//! Plain handles of the application; none of them keeps a descriptor.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::chunk::Chunk;
+use crate::inbox::Inbox;
+use crate::record::Record;
+use crate::signal::Report;
+use crate::slot::Slot;
+
+/// What comes out of the [`Outbox`](crate::Outbox): for each session one `Connected`, any number of `Data`, one
+/// `ProducerFinished`, and only then the next session's `Connected`.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{Message, SingleServer};
+/// use std::io::Write;
+/// use std::net::TcpStream;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// TcpStream::connect(server.local_addr())?.write_all(b"x")?;
+/// let mut seen = Vec::new();
+/// for message in server.outbox() {
+///     match message {
+///         Message::Connected(_) => seen.push("hello"),
+///         Message::Data(_) => seen.push("data"),
+///         Message::ProducerFinished(_) => break,
+///         _ => {}
+///     }
+/// }
+/// assert_eq!(seen, ["hello", "data"]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Message {
+    /// A client has connected.
+    Connected(Client),
+    /// Bytes from the client.
+    Data(Chunk),
+    /// No more bytes will come from the client. Dropping the [`End`] closes the connection.
+    ProducerFinished(End),
+    /// [`Control::wake`](crate::Control::wake) was called.
+    Woken,
+}
+
+/// A client that has connected.
+///
+/// It names one session. Keeping it does not keep the connection open.
+///
+/// # Examples
+///
+/// ```
+/// use single_server::{Message, SingleServer};
+/// use std::io::Read;
+/// use std::net::TcpStream;
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let mut stream = TcpStream::connect(server.local_addr())?;
+/// if let Ok(Message::Connected(client)) = server.outbox().recv() {
+///     assert_eq!(client.peer_addr(), stream.local_addr()?);
+///     client.inbox().send("hello, you in particular")?;
+///     client.inbox().finish();
+/// }
+/// let mut answer = String::new();
+/// stream.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "hello, you in particular");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
+    inbox: Inbox,
+    record: Arc<Record>,
+}
+
+impl Client {
+    pub(crate) fn new(slot: &Arc<Slot>, record: Arc<Record>) -> Client {
+        Client { inbox: Inbox::to(slot, &record), record }
+    }
+
+    /// Returns the client's address.
+    #[must_use]
+    pub fn peer_addr(&self) -> SocketAddr {
+        self.record.peer
+    }
+
+    /// Returns the address that the client connected to.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.record.local
+    }
+
+    /// Returns an inbox that leads to this client or to nobody.
+    #[must_use]
+    pub fn inbox(&self) -> Inbox {
+        self.inbox.clone()
+    }
+
+    pub(crate) fn record(&self) -> &Arc<Record> {
+        &self.record
+    }
+
+    #[doc(hidden)]
+    #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
+    pub fn peer(&self) -> SocketAddr {
+        self.peer_addr()
+    }
+}
+
+/// Two are equal if they name the same session.
+impl PartialEq for Client {
+    fn eq(&self, other: &Client) -> bool {
+        Arc::ptr_eq(&self.record, &other.record)
+    }
+}
+
+impl Eq for Client {}
+
+/// The end of what a client sends. As long as the application holds it, it may still answer.
+///
+/// Dropping it finishes the session: everything put into the inbox before is sent, the slot becomes free, and the connection
+/// is closed, in this order. The drop does not wait for that. If the session has already ended, dropping this does nothing.
+///
+/// [`Report::complete`](crate::Report::complete) tells whether the client closed its side in good order, or whether the
+/// session was ended by something else.
+///
+/// # Examples
+///
+/// An answer that needs the whole question:
+///
+/// ```
+/// use single_server::{Message, SingleServer};
+/// use std::io::{Read, Write};
+/// use std::net::{Shutdown, TcpStream};
+///
+/// let server = SingleServer::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(server.local_addr())?;
+/// client.write_all(b"one two three")?;
+/// client.shutdown(Shutdown::Write)?;
+///
+/// let mut question = Vec::new();
+/// for message in server.outbox() {
+///     match message {
+///         Message::Connected(_) => {}
+///         Message::Data(chunk) => question.extend_from_slice(&chunk),
+///         Message::ProducerFinished(end) => {
+///             let words = question.split(|byte| *byte == b' ').count();
+///             end.inbox().send(format!("{words} words"))?;
+///             break; // drops the end
+///         }
+///         _ => {}
+///     }
+/// }
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer)?;
+/// assert_eq!(answer, "3 words");
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[derive(Debug)]
+#[must_use = "dropping the end finishes the session"]
+pub struct End {
+    inbox: Inbox,
+    record: Arc<Record>,
+}
+
+impl End {
+    pub(crate) fn new(slot: &Arc<Slot>, record: Arc<Record>) -> End {
+        End { inbox: Inbox::to(slot, &record), record }
+    }
+
+    /// Returns the session's report: how things stand or, once it has ended, the final one.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.inbox.slot.report(&self.record)
+    }
+
+    /// Returns an inbox that leads to this client or to nobody.
+    #[must_use]
+    pub fn inbox(&self) -> Inbox {
+        self.inbox.clone()
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.inbox.finish();
+    }
+}

@@ -1,0 +1,50 @@
+//! The pool of read buffers. The reader takes buffers out; a [`Chunk`](crate::Chunk) puts its buffer back when it is
+//! dropped, on whatever thread.
+//!
+//! One pool per server, shared by the reader and all chunks through an `Arc`. That `Arc` also identifies the server: two
+//! chunks belong to the same server if their pools are the same allocation.
+
+use std::io;
+use std::sync::Mutex;
+
+use crate::monitor::lock;
+
+pub(crate) struct Pool {
+    /// The most recently returned buffer is last and is taken first: its memory is likely to be in a cache.
+    free: Mutex<Vec<Vec<u8>>>,
+    /// How many free buffers are kept; further ones are freed.
+    capacity: usize,
+    pub(crate) buffer_size: usize,
+}
+
+impl Pool {
+    pub(crate) fn new(buffer_size: usize, capacity: usize) -> Pool {
+        Pool { free: Mutex::new(Vec::new()), capacity, buffer_size }
+    }
+
+    /// A buffer of `buffer_size` bytes, with arbitrary content.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::OutOfMemory`] if there is no memory for another buffer.
+    pub(crate) fn take(&self) -> io::Result<Vec<u8>> {
+        let free = lock(&self.free).pop();
+        match free {
+            Some(buffer) => Ok(buffer),
+            None => {
+                // `vec!` aborts the process if there is no memory, but it gets untouched pages from the system, which a
+                // fallible allocation that is then filled does not. So try first, and free that again.
+                let available = Vec::<u8>::new().try_reserve_exact(self.buffer_size);
+                available.map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+                Ok(vec![0; self.buffer_size])
+            }
+        }
+    }
+
+    pub(crate) fn put(&self, buffer: Vec<u8>) {
+        let mut free = lock(&self.free);
+        if free.len() < self.capacity {
+            free.push(buffer);
+        }
+    }
+}

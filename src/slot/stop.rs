@@ -1,0 +1,97 @@
+//! How the server ends: every thread that waits is woken, the last client is served for at most the linger time, and the
+//! threads exit.
+//!
+//! `stop` runs on the thread that wants it, and does not wait. The acceptor closes the port at once; the writer serves the
+//! last client and watches the time (promise 8).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::Slot;
+
+/// How long a connection to ourselves may take. On the local machine it takes some microseconds.
+const CONNECT: Duration = Duration::from_millis(10);
+
+impl Slot {
+    /// Begins the end of the server. Wakes the reader and the writer from their wait for a session or a parcel, senders
+    /// from their wait for room, and the acceptor from a pause or from `accept`.
+    pub(crate) fn stop(&self) {
+        let mut state = self.state.lock();
+        let until = Instant::now() + self.options.linger;
+        state.stop_by.get_or_insert(until);
+        state.listener = None;
+        // Under the lock, which closes this handle before anybody else can find the acceptor gone: the port must be free then.
+        let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
+        self.queue.stop();
+        state.notify();
+        if !woken {
+            // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` tries again.
+            let _ = self.connect_to_acceptor();
+        }
+    }
+
+    /// Makes a blocked `accept` return; the acceptor then sees why.
+    fn connect_to_acceptor(&self) -> io::Result<()> {
+        let mut addr = self.local_addr;
+        if addr.ip().is_unspecified() {
+            addr.set_ip(match addr.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        TcpStream::connect_timeout(&addr, CONNECT).map(drop)
+    }
+
+    /// The acceptor has closed its listener.
+    pub(crate) fn acceptor_done(&self) {
+        let mut state = self.state.lock();
+        state.acceptor_done = true;
+        state.notify();
+    }
+
+    /// After `stop`: waits for that, and connects again as long as it does not come.
+    ///
+    /// # Errors
+    ///
+    /// Why the acceptor could not be woken for a second.
+    pub(crate) fn wait_for_acceptor(&self) -> io::Result<()> {
+        let give_up = Instant::now() + Duration::from_secs(1);
+        let mut result = Err(io::Error::from(io::ErrorKind::TimedOut));
+        loop {
+            let soon = Instant::now() + Duration::from_millis(20);
+            let mut state = self.state.lock();
+            while !state.acceptor_done && Instant::now() < soon {
+                state = state.wait_until(Some(soon));
+            }
+            if state.acceptor_done {
+                return Ok(());
+            }
+            drop(state);
+            if Instant::now() > give_up {
+                return result;
+            }
+            if let Err(e) = self.connect_to_acceptor() {
+                result = Err(e);
+            }
+        }
+    }
+}
+
+/// Shuts a listener down, which makes a blocked `accept` on it return; `false` where the system does not do that.
+///
+/// It is shut down for every process that has it, so this is not for a listener that was handed in.
+fn shut_down(listener: TcpListener) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    {
+        use std::net::Shutdown;
+        use std::os::unix::io::OwnedFd;
+        // The system call is the same for both types of sockets.
+        TcpStream::from(OwnedFd::from(listener)).shutdown(Shutdown::Both).is_ok()
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    {
+        drop(listener);
+        false
+    }
+}
