@@ -172,17 +172,20 @@ impl Queue {
         }
     }
 
-    /// Closes the account of the session and opens that of the next one. Returns how many bytes were accepted. For the
-    /// slot, under its lock.
-    pub(crate) fn end(&self, session: u64) -> u64 {
+    /// Closes the account of the session and opens that of the next one. For the slot, under its lock.
+    ///
+    /// `close` gets the number of bytes accepted. It is called under the queue's lock: a sender that is refused because the
+    /// session is over must find it closed.
+    pub(crate) fn end<T>(&self, session: u64, close: impl FnOnce(u64) -> T) -> T {
         let mut account = self.account.lock();
         debug_assert_eq!(account.session, session);
-        let taken = std::mem::take(&mut account.taken);
+        let closed = close(account.taken);
         account.session = session + 1;
         account.output = Output::Open;
+        account.taken = 0;
         self.wake(&mut account);
         account.notify();
-        taken
+        closed
     }
 
     pub(crate) fn stop(&self) {

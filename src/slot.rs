@@ -2,8 +2,8 @@
 //!
 //! Shared by the three threads and all handles through an `Arc`. Only the acceptor calls [`begin`](Slot::begin). Any thread
 //! may end a session; every end goes through [`end`](Slot::end), and the first one counts. Between the two, the connection
-//! is in `state.live`. One lock guards it; nothing blocks under it. Under it, the queue's lock or a record's may be taken,
-//! never the other way round.
+//! is in `state.live`. One lock guards it; nothing blocks under it. Locks are taken in this order: the slot's, the queue's,
+//! a record's.
 //!
 //! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). What the acceptor waits for is in
 //! `slot/arrival.rs`, the end of the server in `slot/stop.rs`, and the timeouts, which the writer judges, in
@@ -149,8 +149,8 @@ impl Slot {
         self.end_locked(self.state.lock(), record, reason);
     }
 
-    /// The order is promise 4: first the account is closed and the slot is free (under [`Busy::Refuse`] there is a
-    /// listener again), then the client is told.
+    /// The order is promise 4: first the slot is free (under [`Busy::Refuse`] there is a listener again), then the client is
+    /// told.
     fn end_locked(&self, mut state: Locked<'_, State>, record: &Record, reason: Reason) {
         let connection = match state.live.take() {
             Some(live) if live.is_of(record) => live,
@@ -159,9 +159,11 @@ impl Slot {
                 return;
             }
         };
-        let report = record.end(reason, self.queue.end(record.number));
+        let report = self.queue.end(record.number, |taken| {
+            self.busy.store(false, Ordering::Release);
+            record.end(reason, taken)
+        });
         self.reopen(&mut state);
-        self.busy.store(false, Ordering::Release);
         let lingers = record.phase() == Phase::Lingering;
         state.lingering = Some(connection.clone()).filter(|_| lingers);
         // Under the lock: the next `begin` must send its signal after this one.

@@ -31,7 +31,7 @@ fn a_storm_of_refusals_is_one_line_a_second_with_a_count() {
             ["refused", more, "more,", "the", "last", _, "busy"] => count += more.parse::<u64>().unwrap(),
             // The log could not keep up with the storm, and says by how much.
             ["missed", missed, "events"] => count += missed.parse::<u64>().unwrap(),
-            ["finished", ..] => continue,
+            ["closed", ..] => continue,
             _ => panic!("{line}"),
         }
         lines += 1;
