@@ -1,19 +1,21 @@
 //! A session as one thing, for programs that think in connections: a view over the outbox and an inbox.
 //!
 //! Lives on the application's thread and borrows the server, so there is one at a time. It adds no thread and no buffer:
-//! reading lends the bytes of a chunk straight from the outbox, and writing goes straight to the inbox.
+//! reading lends the bytes of a chunk straight from the outbox, and writing goes straight to the inbox. Its reading and
+//! writing are in `session/stream.rs`.
+
+mod stream;
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, BufRead, Read, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::chunk::Chunk;
 use crate::inbox::Inbox;
-use crate::message::{Client, End, Message};
+use crate::message::{Client, End};
 use crate::outbox::Outbox;
-use crate::signal::{Reason, Report};
+use crate::signal::Report;
 
 /// One client's connection, from [`SingleServer::accept`](crate::SingleServer::accept).
 ///
@@ -206,128 +208,6 @@ impl<'a> Session<'a> {
     }
 }
 
-/// Reading with a time limit.
-impl Session<'_> {
-    /// Limits how long a read waits; `None`, the default, for no limit.
-    ///
-    /// A read that takes longer fails with kind [`WouldBlock`](io::ErrorKind::WouldBlock) on Unix and
-    /// [`TimedOut`](io::ErrorKind::TimedOut) on Windows, as for a [`TcpStream`](std::net::TcpStream). Nothing is lost by
-    /// that, and the next read goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a limit of zero.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::Read;
-    /// use std::net::TcpStream;
-    /// use std::time::Duration;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let mut session = server.accept().expect("the server is not stopped");
-    /// session.set_read_timeout(Some(Duration::from_millis(10)))?;
-    /// assert!(session.read(&mut [0; 100]).is_err());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        if timeout == Some(Duration::ZERO) {
-            let what = "a read timeout of zero; give `None` for no limit, or use `peek`";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        }
-        self.read_timeout.set(timeout);
-        Ok(())
-    }
-
-    /// Returns the next byte if there is one now, and leaves it to be read.
-    ///
-    /// # Errors
-    ///
-    /// As for reading, if the session was cut short. At the client's own end of the stream this is `Ok(None)`.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// assert_eq!(session.peek()?, None);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn peek(&self) -> io::Result<Option<u8>> {
-        match self.fill(Some(Duration::ZERO)) {
-            Ok(true) => Ok(self.rest.borrow().as_ref().map(|rest| rest[0])),
-            Ok(false) => self.check_whole().map(|()| None),
-            Err(_) => Ok(None),
-        }
-    }
-
-    /// Waits until there are bytes in `rest`; `false` when no more will come. The only error is `TimedOut`.
-    fn fill(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        if self.rest.borrow().is_some() || self.end.borrow().is_some() {
-            return Ok(self.rest.borrow().is_some());
-        }
-        // A time beyond what the clock can count is no limit.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            match self.outbox.receive(deadline, false) {
-                Ok(Message::Data(chunk)) => {
-                    *self.rest.borrow_mut() = Some(chunk);
-                    return Ok(true);
-                }
-                Ok(Message::ProducerFinished(end)) => {
-                    *self.end.borrow_mut() = Some(end);
-                    return Ok(false);
-                }
-                // `Connected` comes only after the end of this session.
-                Ok(Message::Connected(_) | Message::Woken) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            }
-        }
-    }
-
-    /// An error if the stream ended by something else than the client's FIN.
-    fn check_whole(&self) -> io::Result<()> {
-        let Report { reason, complete, .. } = self.report();
-        if complete {
-            return Ok(());
-        }
-        let kind = match reason {
-            Reason::Reset => io::ErrorKind::ConnectionReset,
-            Reason::Idle | Reason::Stalled | Reason::Gone => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::ConnectionAborted,
-        };
-        Err(io::Error::new(kind, format!("the session with {} was cut short: {reason}", self.peer_addr())))
-    }
-
-    /// `fill` with the read timeout.
-    fn fill_to_read(&self) -> io::Result<bool> {
-        let kind = if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock };
-        let filled = self.fill(self.read_timeout.get()).map_err(|_| io::Error::from(kind))?;
-        if !filled {
-            self.check_whole()?;
-        }
-        Ok(filled)
-    }
-
-    fn advance(&self, count: usize) {
-        let mut rest = self.rest.borrow_mut();
-        if let Some(chunk) = rest.as_mut() {
-            chunk.advance(count);
-            if chunk.is_empty() {
-                *rest = None;
-            }
-        }
-    }
-}
-
 /// How a session ends.
 impl Session<'_> {
     /// Finishes the session and waits until everything written has been sent, or can no longer be; returns the final report.
@@ -387,73 +267,6 @@ impl Session<'_> {
     #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
     pub fn peer(&self) -> SocketAddr {
         self.peer_addr()
-    }
-}
-
-/// Returns 0 bytes once the client has closed its side, and only then: so the end of the stream means that everything that
-/// the client sent was read.
-///
-/// # Errors
-///
-/// Of a session that was cut short: [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke;
-/// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled;
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the application, the server's stop or another client ended it.
-///
-/// After a [read timeout](Session::set_read_timeout), [`WouldBlock`](io::ErrorKind::WouldBlock) (on Windows
-/// [`TimedOut`](io::ErrorKind::TimedOut)).
-impl Read for &Session<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if into.is_empty() || !self.fill_to_read()? {
-            return Ok(0);
-        }
-        let count = self.rest.borrow().as_ref().map_or(0, |rest| {
-            let count = rest.len().min(into.len());
-            into[..count].copy_from_slice(&rest[..count]);
-            count
-        });
-        self.advance(count);
-        Ok(count)
-    }
-}
-
-/// As for `&Session`.
-impl Read for Session<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        (&*self).read(into)
-    }
-}
-
-/// Lends the bytes of the chunk that was received, without another buffer.
-impl BufRead for Session<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.fill_to_read()?;
-        Ok(self.rest.get_mut().as_deref().unwrap_or(&[]))
-    }
-
-    fn consume(&mut self, count: usize) {
-        self.advance(count);
-    }
-}
-
-/// As for [`Inbox`].
-impl Write for &Session<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&self.inbox).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// As for [`Inbox`].
-impl Write for Session<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (&self.inbox).write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }
 

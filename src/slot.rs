@@ -5,16 +5,16 @@
 //! is in `state.live`. One lock guards it; nothing blocks under it. Locks are taken in this order: the slot's, the queue's,
 //! a record's.
 //!
-//! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). What the acceptor waits for is in
-//! `slot/arrival.rs`, the end of the server in `slot/stop.rs`, and the timeouts, which the writer judges, in
-//! `slot/timeouts.rs`.
+//! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). What the threads wait for when they have
+//! no session is in `slot/arrival.rs`, the listener under `Busy::Refuse` in `slot/listening.rs`, the timeouts, which the
+//! writer judges, in `slot/timeouts.rs`, and the end of the server in `slot/stop.rs`.
 
 mod arrival;
+mod listening;
 mod stop;
 mod timeouts;
 
 use std::fmt;
-use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use std::time::Instant;
 use crate::connection::{Connection, WeakConnection};
 use crate::events::Events;
 use crate::monitor::{Locked, Monitor};
-use crate::options::{Busy, Options};
+use crate::options::Options;
 use crate::pool::Pool;
 use crate::queue::{Output, Queue};
 use crate::record::{Phase, Record};
@@ -149,7 +149,7 @@ impl Slot {
         self.end_locked(self.state.lock(), record, reason);
     }
 
-    /// The order is promise 4: first the slot is free (under [`Busy::Refuse`] there is a listener again), then the client is
+    /// The order is promise 4: first the slot is free (under `Busy::Refuse` there is a listener again), then the client is
     /// told.
     fn end_locked(&self, mut state: Locked<'_, State>, record: &Record, reason: Reason) {
         let connection = match state.live.take() {
@@ -230,36 +230,6 @@ impl Slot {
         self.events.wake();
         if let Some(connection) = lingering {
             connection.close();
-        }
-    }
-
-    /// Under [`Busy::Refuse`], when a session is about to end or has ended: there is a listener again. If that fails, the
-    /// acceptor tries again once the slot is free, and reports it.
-    fn reopen(&self, state: &mut State) {
-        if self.options.busy == Busy::Refuse && state.stop_by.is_none() && state.waker.is_none() {
-            let _ = self.listen_again(state);
-        }
-    }
-
-    /// Makes a new listener on the same address, for the acceptor to fetch.
-    fn listen_again(&self, state: &mut State) -> io::Result<()> {
-        let listener = TcpListener::bind(self.local_addr)?;
-        state.waker = listener.try_clone().ok();
-        state.listener = Some(listener);
-        Ok(())
-    }
-}
-
-/// For the reader: waits for a session after the given one. `None` when the server stops.
-impl Slot {
-    pub(crate) fn next_to_read(&self, last: u64) -> Option<WeakConnection> {
-        let mut state = self.state.lock();
-        loop {
-            match &state.latest {
-                Some(latest) if latest.record.number > last => return Some(latest.clone()),
-                _ if state.stop_by.is_some() => return None,
-                _ => state = state.wait(),
-            }
         }
     }
 }

@@ -1,15 +1,14 @@
-//! What the acceptor waits for when it is not in `accept`: a free slot, a listener, the end of a pause.
+//! What the acceptor waits for when it is not in `accept`, and the reader and the writer when they have no session.
 //!
-//! Run by the acceptor thread. The end of the server wakes it from each of these.
+//! The end of the server wakes each of them.
 
-use std::io;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use super::{Slot, State};
-use crate::monitor::Locked;
+use super::Slot;
+use crate::connection::WeakConnection;
 use crate::record::Phase;
 
+/// For the acceptor.
 impl Slot {
     /// Waits until no client is served, or the server stops.
     pub(crate) fn wait_until_free(&self) {
@@ -44,33 +43,49 @@ impl Slot {
         }
     }
 
-    /// Under [`Busy::Refuse`](crate::Busy::Refuse): drops the second handle of the listener, which would keep the port open.
-    pub(crate) fn forget_listener(&self) {
-        self.state.lock().waker = None;
-    }
-
-    /// Under [`Busy::Refuse`](crate::Busy::Refuse): waits until it is time to listen again. `None` when the server stops.
-    ///
-    /// # Errors
-    ///
-    /// The port is taken, or there is no descriptor.
-    pub(crate) fn fetch_listener(&self) -> io::Result<Option<TcpListener>> {
-        let mut state = self.state.lock();
-        while state.listener.is_none() && state.live.is_some() && state.stop_by.is_none() {
-            state = state.wait();
-        }
-        if state.listener.is_none() && state.stop_by.is_none() {
-            self.listen_again(&mut state)?;
-        }
-        Ok(state.listener.take())
-    }
-
     /// Waits for so long, or until the server stops.
     pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
-        let mut state: Locked<'_, State> = self.state.lock();
+        let mut state = self.state.lock();
         while state.stop_by.is_none() && Instant::now() < until {
             state = state.wait_until(Some(until));
+        }
+    }
+}
+
+/// For the reader and the writer.
+impl Slot {
+    /// For the reader: waits for a session after the given one. `None` when the server stops.
+    pub(crate) fn next_to_read(&self, last: u64) -> Option<WeakConnection> {
+        let mut state = self.state.lock();
+        loop {
+            match &state.latest {
+                Some(latest) if latest.record.number > last => return Some(latest.clone()),
+                _ if state.stop_by.is_some() => return None,
+                _ => state = state.wait(),
+            }
+        }
+    }
+
+    /// For the writer: waits for a session after the given one, and meanwhile closes a lingering connection when its time is up. `None`
+    /// when the server stops and the last connection is closed.
+    pub(crate) fn next_to_write(&self, last: u64) -> Option<WeakConnection> {
+        let mut state = self.state.lock();
+        loop {
+            match &state.latest {
+                Some(latest) if latest.record.number > last => return Some(latest.clone()),
+                _ => {}
+            }
+            let until =
+                state.lingering.as_ref().map(|lingering| lingering.record.lingers_until(state.stop_by));
+            match until {
+                Some(until) if until <= Instant::now() => {
+                    self.let_go(state);
+                    state = self.state.lock();
+                }
+                None if state.stop_by.is_some() => return None,
+                until => state = state.wait_until(until),
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the writer does beside writing: it keeps the time of the session it serves, and of one that lingers.
+//! The timeouts of a session, which the writer judges between its parcels.
 
 use std::time::Instant;
 
@@ -27,28 +27,6 @@ impl Slot {
             }
             Some((at, _)) => Some(at),
             None => None,
-        }
-    }
-
-    /// Waits for a session after the given one, and meanwhile closes a lingering connection when its time is up. `None`
-    /// when the server stops and the last connection is closed.
-    pub(crate) fn next_to_write(&self, last: u64) -> Option<WeakConnection> {
-        let mut state = self.state.lock();
-        loop {
-            match &state.latest {
-                Some(latest) if latest.record.number > last => return Some(latest.clone()),
-                _ => {}
-            }
-            let until =
-                state.lingering.as_ref().map(|lingering| lingering.record.lingers_until(state.stop_by));
-            match until {
-                Some(until) if until <= Instant::now() => {
-                    self.let_go(state);
-                    state = self.state.lock();
-                }
-                None if state.stop_by.is_some() => return None,
-                until => state = state.wait_until(until),
-            }
         }
     }
 }

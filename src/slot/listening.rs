@@ -1,0 +1,49 @@
+//! The listener under [`Busy::Refuse`]: closed while a client is connected, and made again when its session is about to end.
+//!
+//! The acceptor closes it and fetches the new one. Whoever changes the session's phase makes that, under the lock: it must be
+//! there before the client is told.
+
+use std::io;
+use std::net::TcpListener;
+
+use super::{Slot, State};
+use crate::options::Busy;
+
+impl Slot {
+    /// A session is about to end or has ended: makes sure that there is a listener. If that fails, the acceptor tries again
+    /// once the slot is free, and reports it.
+    pub(super) fn reopen(&self, state: &mut State) {
+        if self.options.busy == Busy::Refuse && state.stop_by.is_none() && state.waker.is_none() {
+            let _ = self.listen_again(state);
+        }
+    }
+
+    /// Makes a new listener on the same address, for the acceptor to fetch.
+    fn listen_again(&self, state: &mut State) -> io::Result<()> {
+        let listener = TcpListener::bind(self.local_addr)?;
+        state.waker = listener.try_clone().ok();
+        state.listener = Some(listener);
+        Ok(())
+    }
+
+    /// For the acceptor: drops the second handle of the listener, which would keep the port open.
+    pub(crate) fn forget_listener(&self) {
+        self.state.lock().waker = None;
+    }
+
+    /// For the acceptor: waits until it is time to listen again. `None` when the server stops.
+    ///
+    /// # Errors
+    ///
+    /// The port is taken, or there is no descriptor.
+    pub(crate) fn fetch_listener(&self) -> io::Result<Option<TcpListener>> {
+        let mut state = self.state.lock();
+        while state.listener.is_none() && state.live.is_some() && state.stop_by.is_none() {
+            state = state.wait();
+        }
+        if state.listener.is_none() && state.stop_by.is_none() {
+            self.listen_again(&mut state)?;
+        }
+        Ok(state.listener.take())
+    }
+}
