@@ -175,7 +175,7 @@ impl BufRead for Session<'_> {
     }
 }
 
-/// As for [`Inbox`].
+/// As for [`Inbox`](crate::Inbox).
 impl Write for &Session<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (&self.inbox).write(bytes)
@@ -186,7 +186,7 @@ impl Write for &Session<'_> {
     }
 }
 
-/// As for [`Inbox`].
+/// As for [`Inbox`](crate::Inbox).
 impl Write for Session<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         (&self.inbox).write(bytes)
