@@ -1,38 +1,37 @@
-//! A run of bytes on its way: what the reader puts in the outbox and what the application puts in the inbox.
+//! A run of bytes: what the reader puts into the outbox, and what the application puts into the inbox.
 //!
-//! Belongs to whoever holds it, on any thread. A chunk that came from a client remembers its session, which is
-//! how an answer made of it cannot reach anybody else (promise 3), and gives its buffer back to the reader when it
-//! is dropped, which is how a server runs on a handful of buffers (promise 5).
+//! Belongs to whoever holds it, on any thread. A chunk that came from a client remembers its session, so an answer made of
+//! it cannot reach another client (promise 3), and returns its buffer to the pool when it is dropped, so a server runs on a
+//! handful of buffers (promise 5).
 
+use std::borrow::Borrow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::record::Record;
 
-/// A run of bytes, received or to be sent; it dereferences to `[u8]`.
+/// A run of bytes, received or to be sent. It dereferences to `[u8]`.
 ///
-/// What a client sent arrives as chunks of 1 byte up to [`Options::buffer_size`](crate::Options::buffer_size);
-/// where one ends and the next begins means nothing, as always with TCP. Dropping a chunk, on whatever thread,
-/// gives its buffer back to the reader. A chunk that is kept is never taken away: the reader then makes another
-/// buffer, so keeping very many of them costs the memory they hold.
+/// What a client sends arrives in chunks of 1 byte up to [`Options::buffer_size`](crate::Options::buffer_size). Where one
+/// ends and the next begins means nothing, as always with TCP. Dropping a chunk, on whatever thread, returns its buffer to
+/// the reader. An application may keep chunks; the reader then makes further buffers, so they cost the memory that they
+/// hold, which is a whole buffer each.
 ///
-/// Anything that is or copies into a `Vec<u8>` converts into a chunk; a `Vec<u8>` or `String` is not copied.
+/// A chunk can be made of anything that holds bytes. A `Vec<u8>` or a `String` is not copied.
+///
+/// # Examples
 ///
 /// ```
 /// use single_server::Chunk;
 ///
 /// let chunk = Chunk::from("hello");
 /// assert_eq!(chunk.len(), 5);
-/// assert_eq!(chunk.to_vec(), b"hello");
+/// assert_eq!(chunk, b"hello"[..]);
 /// assert_eq!(format!("{chunk:?}"), "Chunk(5 bytes)");
-///
-/// // To read from it, as from anything of bytes:
-/// let mut text = String::new();
-/// std::io::Read::read_to_string(&mut std::io::Cursor::new(chunk), &mut text)?;
-/// assert_eq!(text, "hello");
-/// # Ok::<(), std::io::Error>(())
+/// assert_eq!(Vec::from(chunk), b"hello");
 /// ```
 pub struct Chunk {
     buffer: Vec<u8>,
@@ -51,15 +50,14 @@ impl Chunk {
         self.from.as_ref()
     }
 
-    /// The memory it holds on to, which is what the inbox counts: a byte can keep a whole buffer.
+    /// The memory that it occupies, which is what the inbox counts: one byte can occupy a whole buffer.
     pub(crate) fn weight(&self) -> usize {
         self.buffer.capacity()
     }
 
-    /// Forgets the first `count` bytes, which have been dealt with.
+    /// Removes the first `count` bytes, at most all.
     pub(crate) fn advance(&mut self, count: usize) {
-        self.start += count;
-        debug_assert!(self.start <= self.end);
+        self.start = self.end.min(self.start + count);
     }
 }
 
@@ -77,6 +75,47 @@ impl AsRef<[u8]> for Chunk {
     }
 }
 
+impl Borrow<[u8]> for Chunk {
+    fn borrow(&self) -> &[u8] {
+        self
+    }
+}
+
+/// An empty chunk.
+impl Default for Chunk {
+    fn default() -> Chunk {
+        Chunk::from(Vec::new())
+    }
+}
+
+/// A copy of the bytes. It goes to the same client as the original, if that came from one.
+impl Clone for Chunk {
+    fn clone(&self) -> Chunk {
+        Chunk { buffer: self.to_vec(), start: 0, end: self.len(), from: self.from.clone() }
+    }
+}
+
+/// Only the bytes are compared.
+impl PartialEq for Chunk {
+    fn eq(&self, other: &Chunk) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Chunk {}
+
+impl PartialEq<[u8]> for Chunk {
+    fn eq(&self, other: &[u8]) -> bool {
+        **self == *other
+    }
+}
+
+impl Hash for Chunk {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
 impl fmt::Debug for Chunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Chunk({} bytes)", self.len())
@@ -91,10 +130,42 @@ impl Drop for Chunk {
     }
 }
 
-/// From a `Vec<u8>` or `String` without a copy, from `&str`, `&[u8]` or an array with one.
-impl<T: Into<Vec<u8>>> From<T> for Chunk {
-    fn from(bytes: T) -> Chunk {
-        let buffer = bytes.into();
+impl From<Vec<u8>> for Chunk {
+    fn from(buffer: Vec<u8>) -> Chunk {
         Chunk { start: 0, end: buffer.len(), buffer, from: None }
+    }
+}
+
+/// Without a copy, unless the chunk came from a client: then its buffer goes back to the reader.
+impl From<Chunk> for Vec<u8> {
+    fn from(mut chunk: Chunk) -> Vec<u8> {
+        if chunk.from.is_some() || chunk.start > 0 {
+            return chunk.to_vec();
+        }
+        mem::take(&mut chunk.buffer)
+    }
+}
+
+macro_rules! from_bytes {
+    ($($type:ty),*) => { $(
+        impl From<$type> for Chunk {
+            fn from(bytes: $type) -> Chunk {
+                Chunk::from(Vec::from(bytes))
+            }
+        }
+    )* };
+}
+
+from_bytes!(&[u8], &mut [u8], Box<[u8]>, String, &str, std::borrow::Cow<'_, [u8]>);
+
+impl<const N: usize> From<[u8; N]> for Chunk {
+    fn from(bytes: [u8; N]) -> Chunk {
+        Chunk::from(Vec::from(bytes))
+    }
+}
+
+impl<const N: usize> From<&[u8; N]> for Chunk {
+    fn from(bytes: &[u8; N]) -> Chunk {
+        Chunk::from(&bytes[..])
     }
 }

@@ -41,9 +41,10 @@ impl Pool {
         }
     }
 
+    /// Takes a buffer back. One that is not of this pool (a copied chunk has such a one) is freed.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         let mut free = lock(&self.free);
-        if free.len() < self.capacity {
+        if free.len() < self.capacity && buffer.len() == self.buffer_size {
             free.push(buffer);
         }
     }

@@ -3,6 +3,7 @@
 //! Owned by the application. The only file that knows all three threads; what each of them does is told in `acceptor.rs`,
 //! `reader.rs` and `writer.rs`, and what they share, in `slot.rs`.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
@@ -87,7 +88,7 @@ impl SingleServer {
     /// println!("listening on {}", server.local_addr());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
+    pub fn bind(addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
         Options::new().bind(addr)
     }
 
@@ -375,9 +376,7 @@ impl SingleServer {
             let woken = if name == ACCEPTOR { self.slot.wait_for_acceptor() } else { Ok(()) };
             if let (Err(e), false) = (woken, thread.is_finished()) {
                 let addr = self.slot.local_addr;
-                let what = format!(
-                    "cannot wake the acceptor by a connection to {addr}: {e}; it ends at the next one"
-                );
+                let what = format!("the acceptor on {addr} has not ended within a second: {e}");
                 result = Err(io::Error::new(e.kind(), what));
             } else if thread.join().is_err() {
                 let what = format!("the thread {name} panicked");
@@ -416,12 +415,13 @@ impl Options {
     /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
+    pub fn bind(self, addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
         self.check()?;
         let addrs = addr.to_socket_addrs();
         let addrs =
             addrs.map_err(|e| io::Error::new(e.kind(), format!("cannot resolve the address: {e}")))?;
-        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, "no address to listen on");
+        let nothing = format!("{addr:?} has no address to listen on");
+        let mut refused = io::Error::new(io::ErrorKind::InvalidInput, nothing);
         for addr in addrs {
             match TcpListener::bind(addr) {
                 Ok(listener) => return SingleServer::start(self, listener, true),
