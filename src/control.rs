@@ -119,6 +119,15 @@ impl Control {
     /// the [`linger`](crate::Options::linger) time, and the outbox and the signals end once they are read.
     ///
     /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// server.control().stop(); // from any thread
+    /// assert!(server.outbox().recv().is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn stop(&self) {
         self.slot.stop();
     }
@@ -140,12 +149,28 @@ impl Control {
     }
 
     /// Returns the address that the server listens on.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// assert_eq!(server.control().local_addr(), server.local_addr());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.slot.local_addr
     }
 
     /// Returns whether a client is connected now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// assert!(!server.control().is_busy());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.slot.is_busy()

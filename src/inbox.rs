@@ -164,6 +164,24 @@ impl Inbox {
     /// sends is read and discarded until it closes, too, or sends nothing for 5 seconds, for at most 30 seconds or until the
     /// next client comes. Without that, the kernel would reset the connection, and the client could lose the end of what was
     /// sent to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::Read;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// session.inbox().send("good-bye")?;
+    /// session.inbox().finish();
+    /// let mut last_words = String::new();
+    /// client.read_to_string(&mut last_words)?;
+    /// assert_eq!(last_words, "good-bye");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn finish(&self) {
         if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
             self.slot.finish(&record);
@@ -287,7 +305,17 @@ pub enum SendError {
 impl SendError {
     /// Returns the bytes that were not accepted.
     ///
-    /// See [`SendError`] for an example.
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// server.stop()?;
+    /// let error = server.inbox().send("keep this").unwrap_err();
+    /// assert_eq!(error.into_chunk(), b"keep this"[..]);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn into_chunk(self) -> Chunk {
         match self {

@@ -83,18 +83,63 @@ impl Client {
     }
 
     /// Returns the client's address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// let stream = TcpStream::connect(server.local_addr())?;
+    /// let _session = server.accept();
+    /// let client = control.client().expect("it is connected");
+    /// assert_eq!(client.peer_addr(), stream.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.record.peer
     }
 
     /// Returns the address that the client connected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// let stream = TcpStream::connect(server.local_addr())?;
+    /// let _session = server.accept();
+    /// let client = control.client().expect("it is connected");
+    /// assert_eq!(client.local_addr(), stream.peer_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.record.local
     }
 
     /// Returns an inbox that leads to this client or to nobody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// let _stream = TcpStream::connect(server.local_addr())?;
+    /// let _session = server.accept();
+    /// let client = control.client().expect("it is connected");
+    /// client.inbox().send("hello, you in particular")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()
@@ -173,12 +218,46 @@ impl End {
     }
 
     /// Returns the session's report: how things stand or, once it has ended, the final one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// drop(TcpStream::connect(server.local_addr())?);
+    /// for message in server.outbox() {
+    ///     if let Message::ProducerFinished(end) = message {
+    ///         assert!(end.report().complete);
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn report(&self) -> Report {
         self.inbox.slot.report(&self.record)
     }
 
     /// Returns an inbox that leads to this client or to nobody.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// drop(TcpStream::connect(server.local_addr())?);
+    /// for message in server.outbox() {
+    ///     if let Message::ProducerFinished(end) = message {
+    ///         let _ = end.inbox().send("the last answer");
+    ///         break;
+    ///     }
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()

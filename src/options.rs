@@ -102,6 +102,13 @@ impl Default for Options {
 impl Options {
     /// The defaults: buffers of 256 KiB, four messages in each channel, [`Busy::Drop`], every client allowed, a close timeout
     /// of one minute, no idle timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::Options::new().bind("127.0.0.1:0")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn new() -> Options {
         let one_core = thread::available_parallelism().map_or(true, |cores| cores.get() == 1);
         Options {

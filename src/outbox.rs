@@ -262,6 +262,15 @@ impl<'a> IntoIterator for &'a Outbox {
 }
 
 /// The iterator over an [`Outbox`], made by [`Outbox::iter`].
+///
+/// # Examples
+///
+/// ```
+/// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+/// server.control().stop();
+/// assert_eq!(server.outbox().iter().count(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Messages<'a> {

@@ -124,6 +124,14 @@ impl SingleServer {
     }
 
     /// Returns the address that the server listens on, with the actual port.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// assert_ne!(server.local_addr().port(), 0);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.slot.local_addr
@@ -173,7 +181,13 @@ impl SingleServer {
 
     /// Returns an inbox that leads to the current client, or to the next one if nobody is connected.
     ///
-    /// See [`Inbox::send`] for an example.
+    /// # Examples
+    ///
+    /// ```
+    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
+    /// server.inbox().send("whoever connects first gets this")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         Inbox::unaddressed(&self.slot)
@@ -181,7 +195,17 @@ impl SingleServer {
 
     /// Returns the receiving end: everything that clients send, and when they come and go.
     ///
-    /// See [`Outbox`] and [`Message`](crate::Message) for examples.
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, SingleServer};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// assert!(matches!(server.outbox().recv(), Ok(Message::Connected(_))));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -211,7 +235,17 @@ impl SingleServer {
 
     /// Returns a handle with which any thread can end the current session or the server.
     ///
-    /// See [`Control`] for examples.
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// std::thread::spawn(move || control.stop()); // when somebody has pressed Ctrl-C, say
+    /// assert!(server.accept().is_none());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn control(&self) -> Control {
         Control::new(&self.slot)

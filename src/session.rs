@@ -69,18 +69,60 @@ impl<'a> Session<'a> {
     }
 
     /// Returns the client's address.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.peer_addr(), client.local_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.client.peer_addr()
     }
 
     /// Returns the address that the client connected to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.local_addr(), client.peer_addr()?);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.client.local_addr()
     }
 
     /// Returns an inbox that leads to this client or to nobody, for another thread or one that outlives the session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// let inbox = session.inbox();
+    /// drop(session);
+    /// // The session is over or about to be, and nobody else gets this.
+    /// assert!(inbox.send("to you alone").is_err());
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()
@@ -89,6 +131,24 @@ impl<'a> Session<'a> {
     /// Half-closes the session: the client sees the end of the stream after what was written; reading goes on.
     ///
     /// See [`Inbox::half_close`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// session.write_all(b"all I have")?;
+    /// session.half_close();
+    /// let mut all = String::new();
+    /// client.read_to_string(&mut all)?;
+    /// assert_eq!(all, "all I have");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn half_close(&self) {
         self.inbox.half_close();
     }
@@ -96,6 +156,20 @@ impl<'a> Session<'a> {
     /// Aborts the session: cuts the connection now, and discards what has not been sent.
     ///
     /// See [`Inbox::abort`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// session.abort();
+    /// assert_eq!(session.report().reason, single_server::Reason::Aborted);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn abort(&self) {
         self.inbox.abort();
     }
@@ -236,7 +310,22 @@ impl Session<'_> {
     /// Waits until something else ends the session (the client, the server, or an [`Inbox`] of it on another thread), and
     /// returns the final report.
     ///
-    /// The client's FIN alone is not the end: the application may still answer. See [`Inbox::is_closed`] for an example.
+    /// The client's FIN alone is not the end: the application may still answer.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// let inbox = session.inbox();
+    /// std::thread::spawn(move || inbox.finish());
+    /// assert_eq!(session.wait_until_over().reason, single_server::Reason::Finished);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
     pub fn wait_until_over(&self) -> Report {
         self.inbox.slot.wait_until_ended(self.client.record());
         self.report()
@@ -280,6 +369,19 @@ impl Drop for Session<'_> {
 }
 
 /// The iterator over what a [`Session`]'s client sends, made by [`Session::chunks`].
+///
+/// # Examples
+///
+/// ```
+/// use single_server::SingleServer;
+/// use std::net::TcpStream;
+///
+/// let mut server = SingleServer::bind("127.0.0.1:0")?;
+/// drop(TcpStream::connect(server.local_addr())?);
+/// let mut session = server.accept().expect("the server is not stopped");
+/// assert_eq!(session.chunks().count(), 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Chunks<'s, 'a> {
