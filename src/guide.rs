@@ -5,12 +5,10 @@
 //! - [`platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`panics`]: what happens when something panics
 
-/// The server inside a program.
 pub mod embedding {
     #![doc = include_str!("guide/embedding.md")]
 }
 
-/// From a naive server to this one, one failure at a time; then the protocol as it is.
 pub mod how_it_works {
     #![doc = include_str!("guide/naive.md")]
     #![doc = "```"]
@@ -20,12 +18,10 @@ pub mod how_it_works {
     #![doc = include_str!("guide/protocol.md")]
 }
 
-/// Where it runs, and what differs there.
 pub mod platforms {
     #![doc = include_str!("guide/platforms.md")]
 }
 
-/// What happens when something panics.
 pub mod panics {
     #![doc = include_str!("guide/panics.md")]
 }

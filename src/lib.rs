@@ -18,7 +18,7 @@
 //! server.serve(|session| {
 //!     let mut out = session.inbox();
 //!     for line in session.lines() {
-//!         writeln!(out, "hello, {}", line?)?; // an error ends this session, not the server
+//!         writeln!(out, "hello, {}", line?)?; // an error ends this session only
 //!     }
 //!     Ok(())
 //! });
@@ -44,14 +44,14 @@
 //!                       +----------+
 //!  second client -----> | acceptor |  busy: closed at once
 //!                       +----+-----+
-//!                            | free: handed over
+//!                            |  free: handed over
 //!                            v
-//!                +--------+ outbox  +-------------+
-//!  client -----> | reader | ------> |             |
-//!                +--------+         | application |
-//!                +--------+  inbox  |             |
-//!  client <----- | writer | <------ |             |
-//!                +--------+         +-------------+
+//!                       +--------+  outbox   +-------------+
+//!  client ------------> | reader | --------> |             |
+//!                       +--------+           | application |
+//!                       +--------+   inbox   |             |
+//!  client <------------ | writer | <-------- |             |
+//!                       +--------+           +-------------+
 //! ```
 //!
 //! Both are bounded channels, so backpressure works both ways: TCP slows a client down if the application does not read, and
