@@ -1,0 +1,214 @@
+//! Carries bytes between a session and another stream, in both directions, until both have ended.
+//!
+//! The caller's thread carries what the client sends; a second thread, which lives as long as the session, carries
+//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and when
+//! the session is over, shutting down our end of the stream ends every read and write on it, no matter who holds the
+//! other end.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use single_server::{Inbox, Session};
+
+/// A write that makes no progress returns after this time.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+/// The most that is read at once.
+const PIECE: usize = 64 * 1024;
+/// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
+const SMALL: usize = PIECE / 4;
+
+/// What a session can be connected to. Its `write` times out after [`PATIENCE`]; its `read` may time out, too.
+pub trait Stream: Sync {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize>;
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// After `Both`, a read that is blocked on another thread returns.
+    fn shutdown(&self, how: Shutdown);
+}
+
+impl Stream for TcpStream {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &*self, into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = TcpStream::shutdown(self, how);
+    }
+}
+
+#[cfg(unix)]
+impl Stream for std::os::unix::net::UnixStream {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &*self, into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = std::os::unix::net::UnixStream::shutdown(self, how);
+    }
+}
+
+/// What the end of the stream means for the client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum AtEnd {
+    /// The session ends after the last byte.
+    Finish,
+    /// The client may go on sending: a half-close is passed on, and a reset becomes a reset.
+    HalfClose,
+}
+
+/// How the stream came to its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// It ended, and the client is told.
+    Stream,
+    /// It was reset, and so is the client.
+    Reset,
+    /// It took no byte for the idle timeout.
+    Stalled,
+    /// The session was over before it.
+    Session,
+}
+
+pub struct Relay<'a> {
+    pub stream: &'a dyn Stream,
+    pub at_end: AtEnd,
+    /// How long the stream may take no byte.
+    pub idle_timeout: Option<Duration>,
+    /// Says what went wrong, before the session ends.
+    pub complain: &'a (dyn Fn(End) + Sync),
+}
+
+impl Relay<'_> {
+    /// Runs until the session is over. `given_up` is asked whenever a read times out; `true` ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// The thread cannot be started; nothing has been carried, and the session goes on.
+    pub fn run(&self, session: &mut Session, given_up: &mut (dyn FnMut() -> bool + Send)) -> io::Result<End> {
+        let inbox = session.inbox();
+        let first = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let back = thread::Builder::new().name("relay".into());
+            let back = back.spawn_scoped(scope, || self.carry_back(&inbox, &first, given_up))?;
+            let sent = self.carry_out(session, &first);
+            session.wait_until_over();
+            self.stream.shutdown(Shutdown::Both);
+            let back = back.join().unwrap_or(End::Session);
+            Ok(sent.unwrap_or(back))
+        })
+    }
+
+    /// From the client to the stream. Returns an end that is found here.
+    fn carry_out(&self, session: &mut Session, first: &AtomicBool) -> Option<End> {
+        let inbox = session.inbox();
+        let mut end = None;
+        while let Some(chunk) = session.next_chunk() {
+            if let Err(found) = self.write(&chunk, &inbox) {
+                end = found;
+                break;
+            }
+        }
+        if let Some(end) = end {
+            (self.complain)(end);
+            inbox.abort();
+        }
+        // Before the stream is told: the other thread must find this when the stream ends in answer.
+        if !first.swap(false, Ordering::SeqCst) {
+            inbox.finish();
+        }
+        self.stream.shutdown(Shutdown::Write);
+        // A stream that takes no more can still have an answer, and the client's end is still to be seen.
+        session.chunks().for_each(drop);
+        end
+    }
+
+    /// Writes all of it. `Err(None)` means that the stream takes no more, or that the session is over.
+    fn write(&self, mut bytes: &[u8], inbox: &Inbox) -> Result<(), Option<End>> {
+        let mut since = None;
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(0) => return Err(None),
+                Ok(count) => {
+                    bytes = &bytes[count..];
+                    since = None;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) if is_timeout(&e) => {
+                    if inbox.is_closed() {
+                        return Err(None);
+                    }
+                    let since = *since.get_or_insert_with(Instant::now);
+                    if self.idle_timeout.map_or(false, |time| since.elapsed() >= time) {
+                        return Err(Some(End::Stalled));
+                    }
+                }
+                // If the stream had ended before it broke, its end counts, which the other thread reads.
+                Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
+                    return Err(None)
+                }
+                Err(_) => return Err(Some(End::Reset)),
+            }
+        }
+        Ok(())
+    }
+
+    /// From the stream to the client.
+    fn carry_back(&self, inbox: &Inbox, first: &AtomicBool, given_up: &mut dyn FnMut() -> bool) -> End {
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let count = match self.stream.read(&mut buffer) {
+                Ok(count) => count,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+                Err(e) if is_timeout(&e) && !given_up() => continue,
+                Err(_) if self.at_end == AtEnd::HalfClose => {
+                    if !inbox.is_closed() {
+                        (self.complain)(End::Reset);
+                    }
+                    inbox.abort();
+                    return End::Reset;
+                }
+                // A process that exits leaving input unread resets its socket pair.
+                Err(_) => 0,
+            };
+            if count == 0 {
+                break;
+            }
+            let bytes = if count < SMALL {
+                buffer[..count].to_vec()
+            } else {
+                let mut full = std::mem::replace(&mut buffer, vec![0; PIECE]);
+                full.truncate(count);
+                full
+            };
+            if inbox.send(bytes).is_err() {
+                return End::Session;
+            }
+        }
+        if inbox.is_closed() {
+            return End::Session;
+        }
+        let first = first.swap(false, Ordering::SeqCst);
+        if self.at_end == AtEnd::HalfClose && first {
+            inbox.half_close();
+        } else {
+            // Not a half-close: the slot must be free before the client sees its connection end.
+            inbox.finish();
+        }
+        End::Stream
+    }
+}
+
+/// Of a timeout that was set on a stream. On Unix, `TimedOut` is the end of a connection whose other side has vanished.
+fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == if cfg!(unix) { ErrorKind::WouldBlock } else { ErrorKind::TimedOut }
+}
