@@ -199,11 +199,13 @@ pub struct Running {
     pub lines: Receiver<String>,
 }
 
-/// Starts the command on a free port and waits until it listens; `change` is what else the process needs.
+/// Starts the command, on a free port unless the arguments name one, and waits until it listens; `change` is what else the process needs.
 pub fn start(arguments: &[&str], change: impl FnOnce(&mut std::process::Command)) -> Running {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
+    if !arguments.iter().any(|argument| argument.starts_with("-l") || argument.starts_with("--listen")) {
+        command.args(["-l", "0"]);
+    }
     command
-        .args(["-l", "0"])
         .args(arguments)
         .stdin(std::process::Stdio::null())
         .stderr(std::process::Stdio::piped());
