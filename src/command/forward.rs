@@ -8,6 +8,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use single_server::{Control, Session};
@@ -100,9 +101,18 @@ impl Forward {
     }
 
     fn dial_until(&self, give_up: Instant) -> io::Result<TcpStream> {
+        let mut told = false;
         loop {
             match self.dial() {
-                Err(_) if Instant::now() + AGAIN <= give_up => std::thread::sleep(AGAIN),
+                Err(e) if Instant::now() + AGAIN <= give_up => {
+                    if !told {
+                        let retry = self.retry;
+                        self.complaints
+                            .add(format!("cannot connect to {}: {e}; trying for {retry:?}", self.target));
+                    }
+                    told = true;
+                    thread::sleep(AGAIN);
+                }
                 result => return result,
             }
         }

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -29,6 +30,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Log {
     pub complaints: Complaints,
+    /// There will be no more complaints.
+    ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
@@ -53,7 +56,9 @@ impl Complaints {
 impl Log {
     /// Starts the thread. Complaints can exist before, because a hook of the server may need them.
     pub fn start(server: &SingleServer, complaints: Complaints, quiet: bool) -> io::Result<Log> {
+        let ended = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
+            ended: ended.clone(),
             signals: server.signal(),
             complaints: complaints.clone(),
             quiet,
@@ -69,11 +74,13 @@ impl Log {
             writer.run();
         });
         let cannot = |e: io::Error| io::Error::new(e.kind(), format!("cannot start the log thread: {e}"));
-        Ok(Log { complaints, thread: thread.map_err(cannot)? })
+        Ok(Log { complaints, ended, thread: thread.map_err(cannot)? })
     }
 
     /// After the server has stopped: waits for the last line, unless standard error blocks.
     pub fn finish(self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
         let give_up = Instant::now() + PATIENCE;
         while !self.thread.is_finished() && Instant::now() < give_up {
             thread::sleep(Duration::from_millis(1));
@@ -83,6 +90,7 @@ impl Log {
 
 /// The log thread.
 struct Writer {
+    ended: Arc<AtomicBool>,
     signals: Receiver<Signal>,
     complaints: Complaints,
     /// Only errors are printed.
@@ -113,6 +121,10 @@ impl Writer {
             }
         }
         self.summarise();
+        // The server can stop before the main thread has said why.
+        while !self.ended.load(Ordering::SeqCst) {
+            thread::park_timeout(LOOK);
+        }
         self.complain();
     }
 

@@ -78,3 +78,41 @@ pub fn is_target(text: &str) -> bool {
         None => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_in_seconds_or_have_a_unit() {
+        let times = [
+            ("60", 60_000),
+            ("0", 0),
+            ("0.25", 250),
+            ("500ms", 500),
+            ("10s", 10_000),
+            ("1.5s", 1500),
+            ("2m", 120_000),
+            ("0.5h", 1_800_000),
+            ("1h", 3_600_000),
+        ];
+        for (text, millis) in times {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        for text in
+            ["", "s", ".5", "1.", "1.2345", "-1", "+1", "1 s", "1d", "1ss", "1..2", "1e3", "4294967296"]
+        {
+            assert_eq!(duration(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_in_bytes_or_have_a_unit() {
+        for (text, bytes) in [("4096", 4096), ("64K", 65536), ("64k", 65536), ("1M", 1 << 20)] {
+            assert_eq!(size(text), Some(bytes), "{text}");
+        }
+        for text in ["", "K", "+1", "1G", "1KK", "99999999999999999999M"] {
+            assert_eq!(size(text), None, "{text:?}");
+        }
+    }
+}

@@ -199,18 +199,21 @@ pub struct Running {
     pub lines: Receiver<String>,
 }
 
-/// Starts the command, on a free port unless the arguments name one, and waits until it listens; `change` is what else the process needs.
+/// Starts the command, on a free port unless the arguments name one, and waits until it listens; `change` is what else
+/// the process needs.
 pub fn start(arguments: &[&str], change: impl FnOnce(&mut std::process::Command)) -> Running {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
     if !arguments.iter().any(|argument| argument.starts_with("-l") || argument.starts_with("--listen")) {
         command.args(["-l", "0"]);
     }
-    command
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped());
+    command.args(arguments).stdin(std::process::Stdio::null());
     change(&mut command);
-    let mut child = command.spawn().unwrap();
+    started(command)
+}
+
+/// Waits until this command, which runs ours, listens.
+pub fn started(mut command: std::process::Command) -> Running {
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut errors = io::BufReader::new(child.stderr.take().unwrap());
     let (line, lines) = mpsc::channel();
     thread::spawn(move || {
