@@ -5,6 +5,7 @@
 
 mod command {
     pub mod args;
+    pub mod draft;
     pub mod exec;
     pub mod forward;
     pub mod help;
@@ -14,6 +15,8 @@ mod command {
     #[cfg(not(unix))]
     pub mod pipes;
     pub mod relay;
+    #[cfg(unix)]
+    pub mod socket_pair;
     pub mod values;
 
     /// How it went with a client.
@@ -46,7 +49,7 @@ const LINGER: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
-        Ok(Request::Run(args)) => args,
+        Ok(Request::Run(args)) => *args,
         Ok(Request::Print(text)) => {
             return match io::stdout().write_all(text.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,

@@ -7,14 +7,18 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use single_server::Session;
 
 use super::log::Complaints;
+#[cfg(not(unix))]
+use super::pipes::spawn;
 use super::relay::{AtEnd, End, Relay, Stream, PATIENCE};
+#[cfg(unix)]
+use super::socket_pair::spawn;
 use super::Outcome;
 
 /// How long a process may go on without its client before it is killed, and how long others that hold its output may be
@@ -134,26 +138,6 @@ fn ended(child: &mut Child) -> Option<Option<ExitStatus>> {
         Err(_) => Some(None),
     }
 }
-
-#[cfg(unix)]
-fn spawn(mut command: Command, stderr: bool) -> io::Result<(Child, impl Stream)> {
-    use std::os::unix::io::OwnedFd;
-    use std::os::unix::net::UnixStream;
-
-    let (ours, theirs) = UnixStream::pair()?;
-    ours.set_read_timeout(Some(PATIENCE))?;
-    ours.set_write_timeout(Some(PATIENCE))?;
-    if stderr {
-        command.stderr(Stdio::from(OwnedFd::from(theirs.try_clone()?)));
-    }
-    command.stdin(Stdio::from(OwnedFd::from(theirs.try_clone()?)));
-    command.stdout(Stdio::from(OwnedFd::from(theirs)));
-    // The command holds the process's end until it is dropped here.
-    Ok((command.spawn()?, ours))
-}
-
-#[cfg(not(unix))]
-use super::pipes::spawn;
 
 /// At the start of the server: a program that is given by its path must exist. Others are looked up in the PATH, as it is
 /// when a client comes.

@@ -134,10 +134,9 @@ impl Input {
             self.spoke.store(self.started.elapsed().as_millis() as u64, Ordering::SeqCst);
             buffer.truncate(count);
             buffer.shrink_to_fit();
-            match inbox.send(buffer) {
-                Err(SendError::Stopped(_)) => return Ok(()),
-                // The client has left while this waited for room; the next bytes are for the next one.
-                Err(_) | Ok(()) => {}
+            // Any other error: the client has left while this waited for room. The next bytes are for the next client.
+            if let Err(SendError::Stopped(_)) = inbox.send(buffer) {
+                return Ok(());
             }
         }
     }

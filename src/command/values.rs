@@ -29,12 +29,13 @@ pub fn duration(text: &str) -> Option<Duration> {
 
 /// Bytes, or a number with `K` or `M` for KiB or MiB.
 pub fn size(text: &str) -> Option<usize> {
-    let (number, shift) = match text.strip_suffix(|c| matches!(c, 'K' | 'k' | 'M' | 'm')) {
-        Some(number) if text.ends_with(|c| matches!(c, 'K' | 'k')) => (number, 10),
-        Some(number) => (number, 20),
-        None => (text, 0),
-    };
-    whole(number)?.checked_mul(1 << shift)
+    if let Some(number) = text.strip_suffix(['K', 'k']) {
+        whole(number)?.checked_mul(1 << 10)
+    } else if let Some(number) = text.strip_suffix(['M', 'm']) {
+        whole(number)?.checked_mul(1 << 20)
+    } else {
+        whole(text)
+    }
 }
 
 /// A whole number without a sign; `str::parse` would accept `+1`.
