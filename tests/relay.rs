@@ -112,6 +112,16 @@ fn a_stalled_target_is_named_in_the_log() {
     assert!(forward.line_with("closed ").contains(": aborted, "));
 }
 
+#[test]
+fn a_process_that_reads_nothing_but_goes_on_writing_is_not_stalled() {
+    let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2; echo $i; done";
+    let exec = start(&["--idle-timeout", "1", "exec", "--", "sh", "-c", script], |_| {});
+    let mut client = connect(exec.addr);
+    let mut sending = client.try_clone().unwrap();
+    thread::spawn(move || while sending.write_all(&[0; 10_000]).is_ok() {});
+    assert_eq!(rest(&mut client), b"1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n11\n12\n");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_grandchild_that_holds_the_process_s_ends_keeps_no_descriptor_and_no_thread() {

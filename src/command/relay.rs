@@ -71,9 +71,10 @@ pub enum AtEnd {
 pub enum End {
     /// It ended, and the client is told.
     Stream,
-    /// It was reset, and so is the client.
+    /// It was reset, and the session is aborted. `std` cannot send a reset by itself, so the client sees one only if bytes
+    /// of it are unread or it sends more.
     Reset,
-    /// It took no byte for the idle timeout.
+    /// It took no byte for the idle timeout, and sent none.
     Stalled,
     /// The session was over before it.
     Session,
@@ -113,7 +114,7 @@ impl Relay<'_> {
         let inbox = session.inbox();
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
-            if let Err(found) = self.write(&chunk, &inbox) {
+            if let Err(found) = self.write(&chunk, session) {
                 end = found;
                 break;
             }
@@ -133,22 +134,27 @@ impl Relay<'_> {
     }
 
     /// Writes all of it. `Err(None)` means that the stream takes no more, or that the session is over.
-    fn write(&self, mut bytes: &[u8], inbox: &Inbox) -> Result<(), Option<End>> {
-        let mut since = None;
+    fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
+        let (inbox, mut sent) = (session.inbox(), session.report().sent);
+        let mut moved = Instant::now();
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(0) => return Err(None),
                 Ok(count) => {
                     bytes = &bytes[count..];
-                    since = None;
+                    moved = Instant::now();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
                     if inbox.is_closed() {
                         return Err(None);
                     }
-                    let since = *since.get_or_insert_with(Instant::now);
-                    if self.idle_timeout.map_or(false, |time| since.elapsed() >= time) {
+                    // A byte in the other direction counts, too, as for the server's idle timeout.
+                    let now = session.report().sent;
+                    if std::mem::replace(&mut sent, now) != now {
+                        moved = Instant::now();
+                    }
+                    if self.idle_timeout.map_or(false, |time| moved.elapsed() >= time) {
                         return Err(Some(End::Stalled));
                     }
                 }
