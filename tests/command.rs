@@ -16,7 +16,7 @@ fn command() -> Command {
 }
 
 #[test]
-fn it_says_what_it_is() {
+fn help_and_version_are_printed_on_standard_output() {
     let version = concat!("single-server ", env!("CARGO_PKG_VERSION"), "\n");
     command().arg("--version").assert().success().stdout(version).stderr("");
     command().arg("-V").assert().success().stdout(version);
@@ -101,7 +101,7 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
 }
 
 #[test]
-fn an_address_that_cannot_be_had_is_one_line_that_names_it_and_exit_code_1() {
+fn an_address_that_cannot_be_bound_is_named_with_a_remedy_and_exits_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (addr, why, remedy) in
@@ -115,7 +115,7 @@ fn an_address_that_cannot_be_had_is_one_line_that_names_it_and_exit_code_1() {
 }
 
 #[test]
-fn echo_says_one_line_an_event_and_leaves_after_the_first_client_if_told() {
+fn echo_logs_one_line_per_event_and_exits_after_the_first_client_with_once() {
     let mut echo = start(&["--once", "echo"], |command| {
         command.stdout(Stdio::piped());
     });
@@ -139,7 +139,7 @@ fn echo_says_one_line_an_event_and_leaves_after_the_first_client_if_told() {
 }
 
 #[test]
-fn a_client_that_finds_it_busy_is_told_what_was_asked_for() {
+fn a_refused_client_is_sent_the_busy_message_and_a_newline() {
     let echo = start(&["--busy-message", "one at a time", "echo"], |_| {});
     let mut served = connect(echo.addr);
     ping(&mut served).unwrap();
@@ -153,7 +153,7 @@ fn a_client_that_finds_it_busy_is_told_what_was_asked_for() {
 }
 
 #[test]
-fn addresses_come_in_three_forms() {
+fn the_listen_address_is_a_port_or_an_address_and_a_port() {
     for listen in ["0", "127.0.0.1:0", "localhost:0", "[::1]:0"] {
         if listen.starts_with('[') && TcpListener::bind("[::1]:0").is_err() {
             continue; // no IPv6 on this machine
@@ -169,7 +169,42 @@ fn addresses_come_in_three_forms() {
 }
 
 #[test]
-fn quiet_says_nothing() {
+fn options_may_stand_before_or_after_the_name_of_the_command() {
+    for arguments in [
+        &["-1", "echo"][..],
+        &["echo", "-1"],
+        &["-1", "--", "echo"],
+        &["exec", "-1", "cat"],
+        &["exec", "-1", "--", "cat"],
+        &["-1", "--", "exec", "cat"],
+        &["-1", "exec", "cat", "-"],
+    ] {
+        let mut running = start(arguments, |_| {});
+        ping(&mut connect(running.addr)).unwrap();
+        assert_eq!(running.wait(), Some(0), "{arguments:?}");
+    }
+    // Behind the program they are its own.
+    let exec = start(&["exec", "echo", "--once", "-q"], |_| {});
+    assert_eq!(rest(&mut connect(exec.addr)), b"--once -q\n");
+    exec.line_with("closed ");
+    assert_eq!(rest(&mut connect(exec.addr)), b"--once -q\n");
+}
+
+#[test]
+fn durations_may_have_a_unit() {
+    for time in ["300ms", "0.3", "0.005m", "0.3s"] {
+        let echo = start(&["--idle-timeout", time, "echo"], |_| {});
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+        assert!(echo.line_with("closed ").contains(": idle, "));
+    }
+    let echo = start(&["--close-timeout", "300ms", "exec", "sleep", "1000"], |_| {});
+    let client = connect(echo.addr);
+    client.shutdown(Shutdown::Write).unwrap();
+    assert!(echo.line_with("closed ").contains(": client gone, "));
+}
+
+#[test]
+fn quiet_prints_no_events() {
     for options in [&["-q", "-1", "-l"][..], &["-1ql"]] {
         let addr = free_address();
         let served = std::thread::spawn(move || ping(&mut connect_until_served(addr)));
@@ -179,7 +214,7 @@ fn quiet_says_nothing() {
 }
 
 #[test]
-fn but_quiet_still_tells_what_goes_wrong() {
+fn quiet_still_prints_errors() {
     let addr = free_address();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
     command.args(["-q", "-b", "refuse", "-l", &addr.to_string(), "echo"]).stderr(Stdio::piped());

@@ -102,6 +102,19 @@ fn a_process_that_reads_nothing_does_not_keep_the_slot() {
 }
 
 #[test]
+fn a_client_whose_process_reads_nothing_can_be_replaced() {
+    let script = "echo hi; exec sleep 1000";
+    let exec = start(&["--busy", "replace", "exec", "--", "sh", "-c", script], |_| {});
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(exec.addr);
+        client.read_exact(&mut [0; 3]).unwrap();
+        write_until_held_back(&mut client);
+        kept.push(client);
+    }
+}
+
+#[test]
 fn a_stalled_target_is_named_in_the_log() {
     let (target, addr) = target();
     let forward = start(&["--idle-timeout", "500ms", "forward", &addr], |_| {});
