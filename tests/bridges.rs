@@ -169,7 +169,7 @@ fn exec_of_a_program_that_cannot_be_started_is_logged_and_ends_that_session() {
 
 #[test]
 fn exec_closes_although_a_background_process_holds_the_output_open() {
-    let exec = start(&["exec", "--", "sh", "-c", "sleep 30 & echo done"], |_| {});
+    let exec = start(&["exec", "--", "sh", "-c", "sleep 90 & echo done"], |_| {});
     let mut client = connect(exec.addr);
     assert_eq!(rest(&mut client), b"done\n");
 }

@@ -53,10 +53,10 @@ Examples:
   single-server --busy-message 'One at a time.' exec --stderr -- sh
   single-server --busy wait --idle-timeout 1m forward printer:9100
 
-Signals: there is no handler. SIGTERM and SIGINT end the server at once and
-reset the session. The process of exec then gets end of file; one that ignores
-that goes on running. As process 1 of a container the server ignores SIGTERM;
-start the container with --init, or use tini.
+Signals: there is no handler. SIGTERM and SIGINT end the server at once, and
+bytes still queued for the client are lost. A process of exec then gets end of
+file; one that ignores that goes on running. As process 1 of a container the
+server ignores SIGTERM: start the container with --init, or use tini.
 
 Exit status: 0 after --once, 1 on failure, 2 on a usage error.
 ";
