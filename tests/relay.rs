@@ -235,14 +235,17 @@ fn a_reset_by_the_target_aborts_the_session() {
 }
 
 #[test]
-fn a_target_with_room_for_one_connection_serves_clients_that_replace_each_other() {
-    let one = start(&["echo"], |_| {});
-    let forward = start(&["--busy", "replace", "forward", &one.addr.to_string()], |_| {});
-    let mut kept = Vec::new();
+fn forward_closes_its_connection_to_the_target_before_it_makes_the_next_one() {
+    let (listener, addr) = target();
+    let forward = start(&["--busy", "replace", "forward", &addr], |_| {});
+    let mut kept = vec![connect(forward.addr)];
+    let mut old = accepted(&listener);
     for _ in 0..20 {
-        let mut client = connect(forward.addr);
-        ping(&mut client).unwrap();
-        kept.push(client);
+        kept.push(connect(forward.addr));
+        let new = accepted(&listener);
+        old.set_nonblocking(true).unwrap();
+        assert_eq!(old.read(&mut [0]).expect("the end of the old connection"), 0);
+        old = new;
     }
 }
 
