@@ -360,12 +360,22 @@ fn pipe_exits_with_1_if_standard_input_cannot_be_read() {
 fn a_listening_socket_can_be_passed_as_standard_input() {
     let (listener, addr) = target();
     let echo = start(&["-l", "stdin", "echo"], |command| {
-        command.stdin(OwnedFd::from(listener));
+        command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
     });
     assert_eq!(echo.addr.to_string(), addr);
     for _ in 0..3 {
         ping(&mut connect(echo.addr)).unwrap();
     }
+    drop(echo);
+    // The supervisor still has it, and can pass it on again.
+    let mut pipe = start(&["-1", "-l", "stdin", "pipe", "--recv-only"], |command| {
+        command.stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
+    });
+    connect(pipe.addr).write_all(b"hello").unwrap();
+    assert_eq!(pipe.wait(), Some(0));
+    let mut out = String::new();
+    pipe.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(out, "hello");
 }
 
 #[test]

@@ -41,8 +41,8 @@ impl Draft {
                 let why = "its other holders keep the socket open";
                 return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
             }
-            "stdin" if matches!(command, Command::Pipe(_)) => {
-                let why = "standard input is the listening socket";
+            "stdin" if matches!(command, Command::Pipe(Direction::Both | Direction::SendOnly)) => {
+                let why = "it would read from the socket; use pipe --recv-only";
                 return Err(format!("pipe cannot be used with --listen stdin: {why}"));
             }
             "stdin" => Listen::Stdin,

@@ -135,8 +135,8 @@ impl Relay<'_> {
 
     /// Writes all of it. `Err(None)` means that the stream takes no more, or that the session is over.
     fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
-        let (inbox, mut sent) = (session.inbox(), session.report().sent);
         let mut moved = Instant::now();
+        let mut sent = None;
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(0) => return Err(None),
@@ -146,11 +146,11 @@ impl Relay<'_> {
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
-                    if inbox.is_closed() {
+                    if session.inbox().is_closed() {
                         return Err(None);
                     }
                     // A byte in the other direction counts, too, as for the server's idle timeout.
-                    let now = session.report().sent;
+                    let now = Some(session.report().sent);
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
