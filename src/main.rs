@@ -17,6 +17,7 @@ mod command {
     pub mod relay;
     #[cfg(unix)]
     pub mod socket_pair;
+    pub mod stream;
     pub mod values;
 
     /// How it went with a client.

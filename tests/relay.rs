@@ -121,7 +121,7 @@ fn a_stalled_target_is_named_in_the_log() {
     let mut client = connect(forward.addr);
     let _stalled = accepted(&target);
     write_until_held_back(&mut client);
-    assert_eq!(forward.line_with(&addr), format!("{addr} has taken no data for 500ms"));
+    assert_eq!(forward.line_with("target "), format!("target {addr} has taken no data for 500ms"));
     assert!(forward.line_with("closed ").contains(": aborted, "));
 }
 
@@ -229,9 +229,23 @@ fn a_reset_by_the_target_aborts_the_session() {
     let mut client = connect(forward.addr);
     client.write_all(b"never read").unwrap();
     reset(accepted(&target));
-    assert_eq!(forward.line_with(&addr), format!("{addr} has reset the connection"));
+    let begin = format!("target {addr} has broken the connection: Connection reset");
+    assert!(forward.line_with("target ").starts_with(&begin));
     assert!(forward.line_with("closed ").contains(": aborted, "));
     rest(&mut client);
+}
+
+#[test]
+fn an_answer_that_came_before_a_reset_by_the_target_is_delivered() {
+    let (target, addr) = target();
+    let forward = start(&["forward", &addr], |_| {});
+    let mut client = connect(forward.addr);
+    client.write_all(b"never read").unwrap();
+    let mut other = accepted(&target);
+    other.write_all(b"421 too many connections").unwrap();
+    reset(other);
+    assert_eq!(rest(&mut client), b"421 too many connections");
+    assert!(forward.line_with("closed ").contains(": aborted, "));
 }
 
 #[test]

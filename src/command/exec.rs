@@ -16,9 +16,10 @@ use single_server::Session;
 use super::log::Complaints;
 #[cfg(not(unix))]
 use super::pipes::spawn;
-use super::relay::{AtEnd, End, Relay, Stream, PATIENCE};
+use super::relay::{AtEnd, End, Relay};
 #[cfg(unix)]
 use super::socket_pair::spawn;
+use super::stream::{Stream, PATIENCE};
 use super::Outcome;
 
 /// How long a process may go on without its client before it is killed, and how long others that hold its output may be
@@ -69,8 +70,7 @@ impl Exec {
 
     fn connect(&mut self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
         let (complaints, program) = (&self.complaints, &self.program);
-        let idle = self.idle_timeout.unwrap_or_default();
-        let complain = |_| complaints.add(format!("{program:?} has taken no input for {idle:?}"));
+        let complain = |what: &str| complaints.add(format!("process {program:?} {what}"));
         let relay =
             Relay { stream, at_end: AtEnd::Finish, idle_timeout: self.idle_timeout, complain: &complain };
         // Asked when there is nothing to read, so a client that reads slowly costs none of this time.

@@ -14,7 +14,8 @@ use std::time::{Duration, Instant};
 use single_server::{Control, Session};
 
 use super::log::Complaints;
-use super::relay::{AtEnd, End, Relay, PATIENCE};
+use super::relay::{AtEnd, End, Relay};
+use super::stream::PATIENCE;
 use super::Outcome;
 
 /// How long each address of the target may take to answer.
@@ -152,13 +153,7 @@ impl Forward {
     }
 
     fn connect(&self, session: &mut Session, stream: &TcpStream) -> Outcome {
-        let idle = self.idle_timeout.unwrap_or_default();
-        let complain = |end| {
-            self.complaints.add(match end {
-                End::Stalled => format!("{} has taken no data for {idle:?}", self.target),
-                _ => format!("{} has reset the connection", self.target),
-            })
-        };
+        let complain = |what: &str| self.complaints.add(format!("target {} {what}", self.target));
         let relay =
             Relay { stream, at_end: AtEnd::HalfClose, idle_timeout: self.idle_timeout, complain: &complain };
         match relay.run(session, &mut || false) {

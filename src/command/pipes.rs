@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use super::relay::{Stream, PATIENCE};
+use super::stream::{Stream, PATIENCE};
 
 /// The most that is read from a pipe at once.
 const PIECE: usize = 64 * 1024;

@@ -5,57 +5,20 @@
 //! the session is over, shutting down our end of the stream ends every read and write on it, no matter who holds the
 //! other end.
 
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{self, ErrorKind};
+use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use single_server::{Inbox, Session};
 
-/// A write that makes no progress returns after this time.
-pub const PATIENCE: Duration = Duration::from_millis(100);
+use super::stream::{is_timeout, Stream, PATIENCE};
+
 /// The most that is read at once.
 const PIECE: usize = 64 * 1024;
 /// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
 const SMALL: usize = PIECE / 4;
-
-/// What a session can be connected to. Its `write` times out after [`PATIENCE`]; its `read` may time out, too.
-pub trait Stream: Sync {
-    fn read(&self, into: &mut [u8]) -> io::Result<usize>;
-    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
-    /// After `Both`, a read that is blocked on another thread returns.
-    fn shutdown(&self, how: Shutdown);
-}
-
-impl Stream for TcpStream {
-    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        Read::read(&mut &*self, into)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(&mut &*self, bytes)
-    }
-
-    fn shutdown(&self, how: Shutdown) {
-        let _ = TcpStream::shutdown(self, how);
-    }
-}
-
-#[cfg(unix)]
-impl Stream for std::os::unix::net::UnixStream {
-    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
-        Read::read(&mut &*self, into)
-    }
-
-    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        Write::write(&mut &*self, bytes)
-    }
-
-    fn shutdown(&self, how: Shutdown) {
-        let _ = std::os::unix::net::UnixStream::shutdown(self, how);
-    }
-}
 
 /// What the end of the stream means for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -85,8 +48,8 @@ pub struct Relay<'a> {
     pub at_end: AtEnd,
     /// How long the stream may take no byte.
     pub idle_timeout: Option<Duration>,
-    /// Says what went wrong, before the session ends.
-    pub complain: &'a (dyn Fn(End) + Sync),
+    /// Is told what the stream has done wrong, before the session ends.
+    pub complain: &'a (dyn Fn(&str) + Sync),
 }
 
 impl Relay<'_> {
@@ -119,10 +82,6 @@ impl Relay<'_> {
                 break;
             }
         }
-        if let Some(end) = end {
-            (self.complain)(end);
-            inbox.abort();
-        }
         // Before the stream is told: the other thread must find this when the stream ends in answer.
         if !first.swap(false, Ordering::SeqCst) {
             inbox.finish();
@@ -133,7 +92,7 @@ impl Relay<'_> {
         end
     }
 
-    /// Writes all of it. `Err(None)` means that the stream takes no more, or that the session is over.
+    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or the session is over.
     fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
         let mut moved = Instant::now();
         let mut sent = None;
@@ -154,15 +113,19 @@ impl Relay<'_> {
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
-                    if self.idle_timeout.map_or(false, |time| moved.elapsed() >= time) {
-                        return Err(Some(End::Stalled));
+                    match self.idle_timeout {
+                        Some(time) if moved.elapsed() >= time => {
+                            let what = format!("has taken no data for {time:?}");
+                            return Err(Some(self.abort(&session.inbox(), End::Stalled, &what)));
+                        }
+                        _ => {}
                     }
                 }
                 // If the stream had ended before it broke, its end counts, which the other thread reads.
                 Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
                     return Err(None)
                 }
-                Err(_) => return Err(Some(End::Reset)),
+                Err(e) => return Err(Some(self.broken(&session.inbox(), &e))),
             }
         }
         Ok(())
@@ -176,13 +139,7 @@ impl Relay<'_> {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if is_timeout(&e) && !given_up() => continue,
-                Err(_) if self.at_end == AtEnd::HalfClose => {
-                    if !inbox.is_closed() {
-                        (self.complain)(End::Reset);
-                    }
-                    inbox.abort();
-                    return End::Reset;
-                }
+                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(inbox, &e),
                 // A process that exits leaving input unread resets its socket pair.
                 Err(_) => 0,
             };
@@ -214,7 +171,19 @@ impl Relay<'_> {
     }
 }
 
-/// Of a timeout that was set on a stream. On Unix, `TimedOut` is the end of a connection whose other side has vanished.
-fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == if cfg!(unix) { ErrorKind::WouldBlock } else { ErrorKind::TimedOut }
+impl Relay<'_> {
+    fn broken(&self, inbox: &Inbox, error: &io::Error) -> End {
+        // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
+        thread::sleep(PATIENCE);
+        self.abort(inbox, End::Reset, &format!("has broken the connection: {error}"))
+    }
+
+    fn abort(&self, inbox: &Inbox, end: End, why: &str) -> End {
+        if inbox.is_closed() {
+            return End::Session;
+        }
+        (self.complain)(why);
+        inbox.abort();
+        end
+    }
 }

@@ -5,7 +5,7 @@ use std::os::unix::io::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
-use super::relay::{Stream, PATIENCE};
+use super::stream::{Stream, PATIENCE};
 
 /// Starts the process with one end of a socket pair, and returns the other.
 pub fn spawn(mut command: Command, stderr: bool) -> io::Result<(Child, impl Stream)> {
