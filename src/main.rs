@@ -45,7 +45,7 @@ use command::pipe::Pipe;
 use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
-/// How long the last client has to take what is queued for it.
+/// How long the last client has to read its last bytes when the server stops.
 const LINGER: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
@@ -80,12 +80,12 @@ fn run(args: Args) -> io::Result<bool> {
     let complaints = Complaints::default();
     let mut options = args.options.linger(LINGER);
     let mut forward = None;
-    match &args.command {
-        Command::Exec { program, .. } => exec::check(program)?,
-        Command::Forward { target, retry } => {
-            let forwarding = Arc::new(Forward {
+    match args.command {
+        Command::Exec { ref program, .. } => exec::check(program)?,
+        Command::Forward { ref target, retry } => {
+            let dialler = Arc::new(Forward {
                 target: target.clone(),
-                retry: *retry,
+                retry,
                 idle_timeout: args.idle_timeout,
                 replace: args.replace,
                 once: args.once,
@@ -93,13 +93,13 @@ fn run(args: Args) -> io::Result<bool> {
                 state: Default::default(),
                 changed: Default::default(),
             });
-            forward = Some(forwarding.clone());
-            options = options.admit(move |client| forwarding.admit(client));
+            forward = Some(dialler.clone());
+            options = options.admit(move |client| dialler.admit(client));
         }
         Command::Echo | Command::Pipe(_) => {}
     }
     let mut server = listen(options, args.listen)?;
-    let log = Log::start(&server, complaints, args.quiet)?;
+    let log = Log::start(&server, complaints.clone(), args.quiet)?;
     let mut pipe = None;
     let mut serve: Box<Serve> = match (args.command, forward) {
         (Command::Pipe(direction), _) => {
@@ -109,8 +109,7 @@ fn run(args: Args) -> io::Result<bool> {
             Box::new(move |session| started.serve(session))
         }
         (Command::Exec { program, arguments, stderr }, _) => {
-            let complaints = log.complaints.clone();
-            let (idle_timeout, stuck) = (args.idle_timeout, Vec::new());
+            let (idle_timeout, complaints, stuck) = (args.idle_timeout, complaints.clone(), Vec::new());
             let mut exec = Exec { program, arguments, stderr, idle_timeout, complaints, stuck };
             Box::new(move |session| exec.serve(session))
         }
@@ -118,23 +117,17 @@ fn run(args: Args) -> io::Result<bool> {
             forward.start(server.control());
             Box::new(move |session| forward.serve(session))
         }
-        (Command::Echo | Command::Forward { .. }, _) => Box::new(|session| {
-            let inbox = session.inbox();
-            session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
-            Outcome::Served
-        }),
+        (Command::Echo | Command::Forward { .. }, _) => Box::new(echo),
     };
-    // Without a first client: the target could not be reached for it, or standard input has failed.
+
+    // Stays false if no client is served: the target could not be reached for the first one, or standard input has failed.
     let mut well = false;
     while let Some(mut session) = server.accept() {
-        match serve(&mut session) {
-            Outcome::Served => well = true,
-            Outcome::Failed => well = false,
-            Outcome::Fatal(error) => {
-                log.complaints.add(format!("single-server: {error}"));
-                well = false;
-                break;
-            }
+        let outcome = serve(&mut session);
+        well = matches!(outcome, Outcome::Served);
+        if let Outcome::Fatal(error) = outcome {
+            complaints.add(format!("single-server: {error}"));
+            break;
         }
         if args.once {
             // `stop` would give a slow client no longer than the linger time.
@@ -142,13 +135,20 @@ fn run(args: Args) -> io::Result<bool> {
             break;
         }
     }
-    let error = pipe.and_then(|pipe| pipe.error());
-    if let Some(error) = &error {
-        log.complaints.add(format!("single-server: {error}"));
+    if let Some(error) = pipe.and_then(|pipe| pipe.error()) {
+        complaints.add(format!("single-server: {error}"));
+        well = false;
     }
     let stopped = server.stop();
     log.finish();
-    stopped.map(|()| well && error.is_none())
+    stopped.map(|()| well)
+}
+
+fn echo(session: &mut Session) -> Outcome {
+    let inbox = session.inbox();
+    // After an error the rest is still read, so the server can find out how the session ends.
+    session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
+    Outcome::Served
 }
 
 fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {

@@ -1,9 +1,9 @@
 //! `exec`: a process for each client.
 //!
-//! Its standard input and output are one end of a socket pair, as with inetd and socat, so that shutting down the other
-//! end frees both directions even if a grandchild holds the process's end. (Where there are no socket pairs, they are
-//! pipes, see `pipes.rs`.) The relay's second thread watches the process while the session lasts; after it, the main
-//! thread waits for the process, so that none is left when the next client is served.
+//! Its standard input and output are one end of a socket pair, as with inetd and socat. Shutting down our end frees both
+//! directions, even if a grandchild holds the other one. (Systems without socket pairs use pipes, see `pipes.rs`.) The
+//! relay's second thread watches the process during the session. After the session the main thread waits for the process,
+//! and kills it if necessary, before it serves the next client.
 
 use std::ffi::OsString;
 use std::io;

@@ -29,7 +29,6 @@ const COMPLAINTS: usize = 64;
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Log {
-    pub complaints: Complaints,
     /// There will be no more complaints.
     ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
@@ -60,7 +59,7 @@ impl Log {
         let mut writer = Writer {
             ended: ended.clone(),
             signals: server.signal(),
-            complaints: complaints.clone(),
+            complaints,
             quiet,
             quiet_until: None,
             refused: 0,
@@ -74,7 +73,7 @@ impl Log {
             writer.run();
         });
         let cannot = |e: io::Error| io::Error::new(e.kind(), format!("cannot start the log thread: {e}"));
-        Ok(Log { complaints, ended, thread: thread.map_err(cannot)? })
+        Ok(Log { ended, thread: thread.map_err(cannot)? })
     }
 
     /// After the server has stopped: waits for the last line, unless standard error blocks.
@@ -166,8 +165,7 @@ impl Writer {
     }
 }
 
-/// Writes a line with one call, so that it is not mixed with what the processes of `exec` write. There is nowhere to
-/// report an error to.
+/// Writes a line with one call: the processes of `exec` may write to standard error, too. Errors cannot be reported anywhere.
 fn print(line: &str) {
     let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

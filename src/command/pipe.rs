@@ -120,7 +120,7 @@ impl Pipe {
 }
 
 impl Input {
-    /// The thread of standard input: carries it to whoever is connected.
+    /// The thread of standard input: sends it to the client that is connected, or else to the next one.
     fn read(&self, inbox: &Inbox) -> io::Result<()> {
         let mut stdin = io::stdin().lock();
         loop {

@@ -95,7 +95,7 @@ impl Relay<'_> {
     /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or the session is over.
     fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
         let mut moved = Instant::now();
-        let mut sent = None;
+        let mut sent: Option<u64> = None;
         while !bytes.is_empty() {
             match self.stream.write(bytes) {
                 Ok(0) => return Err(None),
