@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{during_knocks, knock, read_numbered, round_trips, session, stream_through};
 use crate::contender::{connect, Contender};
+use crate::returning::returning;
 use crate::table::{alternate, heading, median, quantile, ratio, row};
 use crate::Effort;
 
@@ -16,6 +17,7 @@ pub const ALL: &[Part] = &[
     ("inbox", inbox),
     ("refusal", refusal),
     ("sessions", sessions),
+    ("returning", returning),
     ("storm", storm),
     ("memory", memory),
     ("growth", growth),
