@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::process;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +16,8 @@ use super::args::Direction;
 use super::Outcome;
 
 /// A client that has sent its last byte may wait for an answer, as in `echo AT | ncat ...`, or it may have gone; TCP does
-/// not tell which. So it is given answers until standard input has been silent for this long.
+/// not tell which. So it is given answers until standard input has been silent for this long, or until a newcomer waits
+/// for the slot.
 const SILENCE: Duration = Duration::from_millis(500);
 /// How often that is checked.
 const CHECK: Duration = Duration::from_millis(10);
@@ -32,9 +33,8 @@ struct Input {
     ended: AtomicBool,
     /// It has failed, for this reason.
     error: Mutex<Option<String>>,
-    started: Instant,
-    /// When a byte was last read, in milliseconds after `started`.
-    spoke: AtomicU64,
+    /// When a byte was last read.
+    spoke: Mutex<Instant>,
 }
 
 impl Pipe {
@@ -45,8 +45,7 @@ impl Pipe {
         let input = Arc::new(Input {
             ended: AtomicBool::new(false),
             error: Mutex::new(None),
-            started: Instant::now(),
-            spoke: AtomicU64::new(0),
+            spoke: Mutex::new(Instant::now()),
         });
         let pipe = Pipe { direction, input: input.clone() };
         if direction == Direction::RecvOnly {
@@ -111,7 +110,8 @@ impl Pipe {
         while !self.input.ended.load(Ordering::SeqCst) && !inbox.is_closed() {
             let last = asked.max(self.input.last_spoke());
             // What is not sent yet is counted as discarded.
-            if last.elapsed() >= SILENCE && session.report().discarded == 0 {
+            let idle = last.elapsed() >= SILENCE || session.is_awaited();
+            if idle && session.report().discarded == 0 {
                 break;
             }
             thread::sleep(CHECK);
@@ -131,7 +131,7 @@ impl Input {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
             };
-            self.spoke.store(self.started.elapsed().as_millis() as u64, Ordering::SeqCst);
+            *self.spoke.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             buffer.truncate(count);
             buffer.shrink_to_fit();
             // Any other error: the client has left while this waited for room. The next bytes are for the next client.
@@ -142,6 +142,6 @@ impl Input {
     }
 
     fn last_spoke(&self) -> Instant {
-        self.started + Duration::from_millis(self.spoke.load(Ordering::SeqCst))
+        *self.spoke.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
