@@ -104,13 +104,12 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
 fn an_address_that_cannot_be_bound_is_named_with_a_remedy_and_exits_with_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();
-    for (addr, why, remedy) in
-        [(&taken[..], "in use", "--listen"), ("192.0.2.1:1601", "requested address", "0.0.0.0")]
-    {
+    for (addr, remedy) in [(&taken[..], "--listen"), ("192.0.2.1:1601", "0.0.0.0")] {
+        let why = TcpListener::bind(addr).unwrap_err().to_string(); // in the words of this system
         let output = command().args(["-l", addr, "echo"]).assert().code(1).stdout("").get_output().clone();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(addr) && said.contains(why) && said.contains(remedy), "{said}");
+        assert!(said.contains(addr) && said.contains(&why) && said.contains(remedy), "{said}");
     }
 }
 
@@ -156,7 +155,8 @@ fn a_refused_client_is_sent_the_busy_message_and_a_newline() {
 fn the_listen_address_is_a_port_or_an_address_and_a_port() {
     for listen in ["0", "127.0.0.1:0", "localhost:0", "[::1]:0"] {
         if listen.starts_with('[') && TcpListener::bind("[::1]:0").is_err() {
-            continue; // no IPv6 on this machine
+            skipped("no IPv6");
+            continue;
         }
         for form in [vec!["-l", listen], vec!["--listen", listen]] {
             let echo = start(&[&form[..], &["echo"]].concat(), |_| {});

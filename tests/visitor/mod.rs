@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test program uses some of it
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,20 @@ use single_server::{Message, Options, Report, Signal, SingleServer};
 
 /// Only a hang takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Says that this machine lacks something that the running test needs. Written past the test harness, which would
+/// swallow it; `.ci/run` collects these lines.
+pub fn skipped(why: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_string();
+    let _ = write!(io::stderr(), "\nSKIPPED {test}: {why}\n");
+}
+
+/// Whether a listener on `[::]` takes IPv4 clients too, as on Linux, but not on OpenBSD.
+pub fn dual_stack() -> bool {
+    TcpListener::bind("[::]:0").map_or(false, |listener| {
+        TcpStream::connect(("127.0.0.1", listener.local_addr().unwrap().port())).is_ok()
+    })
+}
 
 /// Runs something that must come to its end.
 pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
