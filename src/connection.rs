@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::chunk::Chunk;
 use crate::record::Record;
+use crate::stream::{self, Stream};
 
 /// How many messages one write takes along.
 pub(crate) const GATHER: usize = 128;
@@ -18,7 +19,7 @@ pub(crate) const GATHER: usize = 128;
 const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     pub(crate) record: Arc<Record>,
 }
 
@@ -41,6 +42,7 @@ impl WeakConnection {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Connection {
+        let stream = stream::new(stream);
         // An error means that the connection is already broken, which the reader finds out.
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));

@@ -91,6 +91,7 @@ mod server;
 mod session;
 mod signal;
 mod slot;
+mod stream;
 mod subscribers;
 mod writer;
 mod yielding;

@@ -1,31 +1,56 @@
-//! The `single-server` command: reads its arguments, starts a server, and hands each client to what it was asked to
-//! do. Everything about the network is the library's; what is here runs on the main thread.
+//! The `single-server` command: reads its arguments, starts a server, and serves one client after the other on the main
+//! thread. The library does everything about the network.
 
 #![forbid(unsafe_code)]
 
 mod command {
     pub mod args;
-    pub mod bridge;
+    pub mod draft;
     pub mod exec;
     pub mod forward;
+    pub mod help;
     pub mod log;
+    pub mod parser;
     pub mod pipe;
+    #[cfg(not(unix))]
+    pub mod pipes;
+    pub mod relay;
+    #[cfg(unix)]
+    pub mod socket_pair;
+    pub mod stream;
+    pub mod values;
+
+    /// How it went with a client.
+    pub enum Outcome {
+        Served,
+        /// The process or the target failed. The log says how; the next client may be served.
+        Failed,
+        /// No client can be served any more.
+        Fatal(String),
+    }
 }
 
 use std::env;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use command::args::{self, Args, Command, Request};
-use command::log::Log;
+use command::args::{self, Args, Command, Listen, Request};
+use command::exec::{self, Exec};
+use command::forward::Forward;
+use command::log::{Complaints, Log};
 use command::pipe::Pipe;
-use command::{exec, forward};
-use single_server::Session;
+use command::Outcome;
+use single_server::{Options, Session, SingleServer};
+
+/// How long the last client has to read its last bytes when the server stops.
+const LINGER: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
-        Ok(Request::Run(args)) => args,
+        Ok(Request::Run(args)) => *args,
         Ok(Request::Print(text)) => {
             return match io::stdout().write_all(text.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
@@ -38,7 +63,8 @@ fn main() -> ExitCode {
         }
     };
     match run(args) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             let _ = writeln!(io::stderr(), "single-server: {e}");
             ExitCode::FAILURE
@@ -46,57 +72,134 @@ fn main() -> ExitCode {
     }
 }
 
-/// What is done with a client.
-type Serve = dyn FnMut(&mut Session) -> io::Result<()>;
+/// What serves a client.
+type Serve = dyn FnMut(&mut Session) -> Outcome;
 
-fn run(args: Args) -> io::Result<()> {
-    // Time for the last client to take what is on its way, with --once; otherwise a signal ends it, without any.
-    let options = args.options.linger(Duration::from_secs(5));
-    let mut server = options.bind(&args.listen[..]).map_err(|e| {
-        let remedy = match e.kind() {
-            io::ErrorKind::AddrInUse => "give another port with --listen",
-            io::ErrorKind::AddrNotAvailable => "give an address of this machine, or 0.0.0.0 for all of them",
-            io::ErrorKind::PermissionDenied => {
-                "ports below 1024 are for root; give a higher one with --listen"
-            }
-            _ => return e,
-        };
-        io::Error::new(e.kind(), format!("{e}; {remedy}"))
-    })?;
-    let log = Log::start(&server, args.quiet)?;
-    // Only a broken standard output leaves nothing to go on for.
-    let fatal = matches!(args.command, Command::Pipe);
-    let mut serve: Box<Serve> = match args.command {
-        Command::Echo => Box::new(|session| {
-            let inbox = session.inbox();
-            session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
-            Ok(())
-        }),
-        Command::Pipe => {
-            let pipe = Pipe::start(server.inbox(), log.complaints.clone())?;
-            Box::new(move |session| pipe.serve(session))
+/// Returns whether all went well; if not, the log has said why.
+fn run(args: Args) -> io::Result<bool> {
+    let complaints = Complaints::default();
+    let mut options = args.options.linger(LINGER);
+    let mut forward = None;
+    match args.command {
+        Command::Exec { ref program, .. } => exec::check(program)?,
+        Command::Forward { ref target, retry } => {
+            let dialler = Arc::new(Forward {
+                target: target.clone(),
+                retry,
+                idle_timeout: args.idle_timeout,
+                replace: args.replace,
+                once: args.once,
+                complaints: complaints.clone(),
+                state: Default::default(),
+                changed: Default::default(),
+            });
+            forward = Some(dialler.clone());
+            options = options.admit(move |client| dialler.admit(client));
         }
-        Command::Exec(program, arguments) => {
-            Box::new(move |session| exec::serve(session, &program, &arguments))
+        Command::Echo | Command::Pipe(_) => {}
+    }
+    let mut server = listen(options, args.listen)?;
+    let log = Log::start(&server, complaints.clone(), args.quiet)?;
+    let mut pipe = None;
+    let mut serve: Box<Serve> = match (args.command, forward) {
+        (Command::Pipe(direction), _) => {
+            let started = Pipe::start(direction, server.inbox(), server.control(), LINGER)?;
+            let started = Arc::new(started);
+            pipe = Some(started.clone());
+            Box::new(move |session| started.serve(session))
         }
-        Command::Forward(target) => Box::new(move |session| forward::serve(session, &target)),
+        (Command::Exec { program, arguments, stderr }, _) => {
+            let (idle_timeout, complaints, stuck) = (args.idle_timeout, complaints.clone(), Vec::new());
+            let mut exec = Exec { program, arguments, stderr, idle_timeout, complaints, stuck };
+            Box::new(move |session| exec.serve(session))
+        }
+        (Command::Forward { .. }, Some(forward)) => {
+            forward.start(server.control());
+            Box::new(move |session| forward.serve(session))
+        }
+        (Command::Echo | Command::Forward { .. }, _) => Box::new(echo),
     };
+
+    // Stays false if no client is served: the target could not be reached for the first one, or standard input has failed.
+    let mut well = false;
     while let Some(mut session) = server.accept() {
-        // Who has come and gone while the client before was seen off is not worth a process any more.
-        let missed = !fatal && session.inbox().is_closed();
-        let served = if missed { Ok(()) } else { serve(&mut session) };
-        match served {
-            Err(e) if fatal => return Err(e),
-            Err(e) => log.complaints.say(e.to_string()),
-            Ok(()) => {}
+        let outcome = serve(&mut session);
+        well = matches!(outcome, Outcome::Served);
+        if let Outcome::Fatal(error) = outcome {
+            complaints.add(format!("single-server: {error}"));
+            break;
         }
         if args.once {
-            // Not only dropped: stopping would not wait longer than the linger time for a slow client.
+            // `stop` would give a slow client no longer than the linger time.
             session.close();
             break;
         }
     }
+    if let Some(error) = pipe.and_then(|pipe| pipe.error()) {
+        complaints.add(format!("single-server: {error}"));
+        well = false;
+    }
     let stopped = server.stop();
     log.finish();
-    stopped
+    stopped.map(|()| well)
+}
+
+fn echo(session: &mut Session) -> Outcome {
+    let inbox = session.inbox();
+    // After an error the rest is still read, so the server can find out how the session ends.
+    session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
+    Outcome::Served
+}
+
+fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {
+    let addresses = match listen {
+        Listen::On(addresses) => addresses,
+        Listen::Stdin => return options.listen_on(inherited()?),
+    };
+    options.bind(&addresses[..]).map_err(|e| {
+        let privileged = addresses.iter().any(|addr| (1..1024).contains(&addr.port()));
+        let remedy = match e.kind() {
+            io::ErrorKind::AddrInUse => "choose another port with --listen",
+            io::ErrorKind::AddrNotAvailable => {
+                "choose an address of this machine, or 0.0.0.0 for all of them"
+            }
+            io::ErrorKind::PermissionDenied if privileged => {
+                "ports below 1024 need root; choose a higher one with --listen, or pass a socket with --listen stdin"
+            }
+            _ => return e,
+        };
+        io::Error::new(e.kind(), format!("{e}; {remedy}"))
+    })
+}
+
+/// The listening socket that a supervisor has passed as standard input.
+#[cfg(unix)]
+fn inherited() -> io::Result<TcpListener> {
+    use std::net::TcpStream;
+    use std::os::unix::io::AsFd;
+
+    let cannot =
+        |e: io::Error| io::Error::new(e.kind(), format!("cannot use standard input as a socket: {e}"));
+    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(cannot)?;
+    let listener = TcpListener::from(socket);
+    let listening = match listener.local_addr() {
+        // A socket that is connected is not listening; inetd passes such a one with `nowait`.
+        Ok(addr) => {
+            addr.port() != 0
+                && TcpStream::from(std::os::unix::io::OwnedFd::from(listener.try_clone()?))
+                    .peer_addr()
+                    .is_err()
+        }
+        Err(_) => false,
+    };
+    if !listening {
+        let what = "standard input is not a listening TCP socket; pass one, or give --listen a port";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
+    Ok(listener)
+}
+
+#[cfg(not(unix))]
+fn inherited() -> io::Result<TcpListener> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "--listen stdin works on Unix only"))
 }

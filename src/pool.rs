@@ -22,29 +22,30 @@ impl Pool {
         Pool { free: Mutex::new(Vec::new()), capacity, buffer_size }
     }
 
-    /// A buffer of `buffer_size` bytes, with arbitrary content.
+    /// A buffer of at least `length` bytes, with arbitrary content and with room for `buffer_size`.
+    ///
+    /// The room is reserved but not filled: pages that nothing is read into are never touched, so they take no memory.
     ///
     /// # Errors
     ///
     /// [`io::ErrorKind::OutOfMemory`] if there is no memory for another buffer.
-    pub(crate) fn take(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn take(&self, length: usize) -> io::Result<Vec<u8>> {
         let free = lock(&self.free).pop();
-        match free {
-            Some(buffer) => Ok(buffer),
-            None => {
-                // `vec!` aborts the process if there is no memory, but it gets untouched pages from the system, which a
-                // fallible allocation that is then filled does not. So try first, and free that again.
-                let available = Vec::<u8>::new().try_reserve_exact(self.buffer_size);
-                available.map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-                Ok(vec![0; self.buffer_size])
-            }
+        let mut buffer = free.unwrap_or_default();
+        // For a buffer of the pool this does nothing, so only a new one can fail.
+        buffer
+            .try_reserve_exact(self.buffer_size.saturating_sub(buffer.len()))
+            .map_err(|_| io::ErrorKind::OutOfMemory)?;
+        if buffer.len() < length {
+            buffer.resize(length, 0);
         }
+        Ok(buffer)
     }
 
     /// Takes a buffer back. One that is not of this pool (a copied chunk has such a one) is freed.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         let mut free = lock(&self.free);
-        if free.len() < self.capacity && buffer.len() == self.buffer_size {
+        if free.len() < self.capacity && buffer.capacity() >= self.buffer_size {
             free.push(buffer);
         }
     }

@@ -16,6 +16,9 @@ use crate::events::Event;
 use crate::record::Record;
 use crate::slot::Slot;
 
+/// The length of the first read of a session. It grows up to `buffer_size` while the client fills the buffers.
+const FIRST_READ: usize = 4096;
+
 /// The reader thread.
 pub(crate) fn run(slot: &Slot) {
     let mut last = 0;
@@ -30,9 +33,14 @@ pub(crate) fn run(slot: &Slot) {
 fn serve(slot: &Slot, session: &WeakConnection) {
     let record = &session.record;
     deliver(slot, record, Event::Connected(record.clone()));
+    let longest = slot.pool.buffer_size;
+    let mut length = FIRST_READ.min(longest);
     while let Some(connection) = session.get() {
-        let read = slot.pool.take().and_then(|mut buffer| {
+        let read = slot.pool.take(length).and_then(|mut buffer| {
             let count = connection.read(&mut buffer)?;
+            if count == buffer.len() {
+                length = longest.min(4 * count); // there is probably more
+            }
             Ok((buffer, count))
         });
         // Only the slot keeps the connection open, also while this thread waits for the outbox.

@@ -352,6 +352,34 @@ impl Session<'_> {
         self.inbox.slot.report(self.client.record())
     }
 
+    /// Returns whether a newcomer waits for the slot of this session, whose client is leaving.
+    ///
+    /// An application that keeps a session open only in case it has something more to say can end it then. See
+    /// [`Options::handover`](crate::Options::handover).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::{Shutdown, TcpStream};
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// assert!(!session.is_awaited());
+    /// client.shutdown(Shutdown::Write)?; // it is leaving ...
+    /// assert!(session.next_chunk().is_none());
+    /// let _newcomer = TcpStream::connect(client.peer_addr()?)?; // ... and here is the next one
+    /// while !session.is_awaited() {
+    ///     std::thread::yield_now();
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.inbox.slot.is_awaited(self.client.record())
+    }
+
     #[doc(hidden)]
     #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
     pub fn peer(&self) -> SocketAddr {

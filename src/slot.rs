@@ -53,6 +53,8 @@ struct State {
     lingering: Option<Arc<Connection>>,
     /// The latest session, whatever has become of it: the reader and the writer may be late.
     latest: Option<WeakConnection>,
+    /// A newcomer waits for the slot of the live session, whose client is leaving.
+    awaited: bool,
     /// Set by the first `stop`: until when the current client may still be served.
     stop_by: Option<Instant>,
     /// Under `Busy::Refuse`: the new listener, until the acceptor fetches it.
@@ -103,6 +105,12 @@ impl Slot {
     /// The final report of a session; before its end, how things stand.
     pub(crate) fn report(&self, record: &Record) -> Report {
         record.report(self.queue.taken(record.number))
+    }
+
+    /// Whether a newcomer waits for the slot of this session.
+    pub(crate) fn is_awaited(&self, record: &Record) -> bool {
+        let state = self.state.lock();
+        state.awaited && state.live.as_ref().map_or(false, |live| live.is_of(record))
     }
 
     /// For the application: waits until a session has ended.

@@ -7,6 +7,7 @@ use std::net::Shutdown;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use single_server::{Busy, Message, Options, Reason, SendError, SingleServer};
 use visitor::*;
@@ -243,4 +244,36 @@ fn what_comes_after_the_application_has_closed_is_nobody_s() {
         while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
         becomes(false, || server.is_busy());
     }
+}
+
+#[test]
+fn unaddressed_bytes_that_meet_the_end_of_a_session_are_sent_or_counted() {
+    let echo = echo(Options::new().busy(Busy::Replace)); // which reads the outbox, and has nothing to echo
+    let (mut accepted, mut counted) = (0, 0);
+    let count = || {
+        let report = next_report(&echo.signals);
+        report.sent + report.discarded
+    };
+    let mut random = Random(9);
+    let until = Instant::now() + Duration::from_secs(4);
+    while Instant::now() < until {
+        while echo.inbox.try_send("x").is_ok() {
+            accepted += 1;
+        }
+        // The second client ends the session of the first, wherever the writer is with the bytes above by then.
+        let first = connect(echo.addr);
+        (0..random.below(6000)).for_each(|_| std::hint::spin_loop());
+        let second = connect(echo.addr);
+        counted += count();
+        drop((first, second));
+        counted += count();
+    }
+    // What none of them has had is the last client's.
+    let mut last = connect(echo.addr);
+    next_connected(&echo.signals);
+    let reading = thread::spawn(move || rest(&mut last).len() as u64);
+    echo.control.finish();
+    let report = next_report(&echo.signals);
+    assert_eq!(reading.join().unwrap(), report.sent);
+    assert_eq!(counted + report.sent + report.discarded, accepted);
 }

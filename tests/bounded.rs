@@ -148,3 +148,51 @@ fn subscribers_that_are_gone_cost_nothing() {
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
 }
+
+#[test]
+fn dropped_subscriptions_cost_nothing_while_nothing_happens() {
+    let _turn = TURN.lock();
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let before = status("self", "VmRSS:");
+    for _ in 0..1000 {
+        drop(server.signal());
+    }
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < 4 * 1024, "{grown} KiB");
+    // And one that is kept beside them still gets everything.
+    let kept = server.signal();
+    for _ in 0..1000 {
+        drop(server.signal());
+    }
+    let _client = connect(server.local_addr());
+    next_connected(&kept);
+}
+
+#[test]
+fn a_large_message_is_not_overtaken_by_small_ones_that_came_later() {
+    let _turn = TURN.lock();
+    for _ in 0..8 {
+        let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+        let mut client = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        // More than the kernel takes for a client that never reads: whoever comes next waits for room.
+        let first = 30 << 20;
+        server.inbox().send(vec![b'1'; first]).unwrap();
+        let sender = |name: &str, send: fn(single_server::Inbox)| {
+            let inbox = server.inbox();
+            thread::Builder::new().name(name.into()).spawn(move || send(inbox)).unwrap()
+        };
+        let mut senders = vec![sender("large", |inbox| inbox.send(vec![b'2'; 1 << 20]).unwrap())];
+        all_asleep("large", 1);
+        for _ in 0..3 {
+            senders.push(sender("small", |inbox| while inbox.send([b'3'; 1024]).is_ok() {}));
+        }
+        all_asleep("small", 3);
+        let mut all = vec![0; first + (1 << 20) + 1024];
+        client.read_exact(&mut all).unwrap();
+        let small = all.iter().position(|byte| *byte == b'3').unwrap();
+        assert_eq!(small, first + (1 << 20), "small messages overtook the large one");
+        drop(server);
+        in_time("send", move || senders.into_iter().for_each(|sender| sender.join().unwrap()));
+    }
+}

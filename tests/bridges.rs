@@ -18,7 +18,7 @@ fn installed(program: &str) -> bool {
     let found =
         Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
     if !found {
-        eprintln!("not checked: {program} is not installed");
+        skipped(&format!("{program} is not installed"));
     }
     found
 }
@@ -56,7 +56,7 @@ fn exec_cat_gives_64_mib_back() {
 }
 
 #[test]
-fn exec_closes_the_input_at_the_half_close_and_the_connection_at_the_exit() {
+fn exec_passes_on_a_half_close_and_closes_when_the_process_exits() {
     let exec = start(&["exec", "sort"], |_| {});
     assert_eq!(through(&mut connect(exec.addr), b"b\nc\na\n"), b"a\nb\nc\n");
     let exec = start(&["exec", "--", "tr", "a-z", "A-Z"], |_| {});
@@ -70,7 +70,7 @@ fn exec_closes_the_input_at_the_half_close_and_the_connection_at_the_exit() {
 }
 
 #[test]
-fn exec_loses_nothing_of_a_process_that_does_not_read_what_the_client_goes_on_sending() {
+fn exec_delivers_all_output_of_a_process_that_ignores_its_input() {
     let exec = start(&["exec", "--", "head", "-c", "20000000", "/dev/zero"], |_| {});
     for _ in 0..3 {
         let mut client = connect(exec.addr);
@@ -98,7 +98,7 @@ fn exec_runs_a_process_for_each_of_a_thousand_clients_and_leaves_none() {
     }
     becomes(String::new(), || children(&exec));
     if cfg!(target_os = "linux") {
-        becomes(5 + 1, || status(&exec.id(), "Threads:")); // three of the server, two of the log, and main
+        becomes(5, || status(&exec.id(), "Threads:")); // three of the server, the log, and main
     }
 }
 
@@ -112,7 +112,7 @@ fn children(running: &Running) -> String {
 }
 
 #[test]
-fn exec_ends_a_process_whose_client_has_left() {
+fn exec_kills_a_process_that_ignores_the_end_of_its_session() {
     // It ignores that its input is closed, and everything that can be ignored.
     let exec = start(
         &[
@@ -138,12 +138,14 @@ fn exec_ends_a_process_whose_client_has_left() {
 }
 
 #[test]
-fn exec_ends_a_process_that_has_closed_its_input_when_its_client_breaks() {
-    let exec = start(&["exec", "--", "sh", "-c", "exec <&-; echo hi; exec sleep 100"], |_| {});
+fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
+    let exec = start(
+        &["--close-timeout", "1", "exec", "--", "sh", "-c", "exec <&-; echo hi; exec sleep 100"],
+        |_| {},
+    );
     let mut client = connect(exec.addr);
     client.peek(&mut [0]).unwrap();
-    // More than is on the way between here and the process, which does not want it: it goes nowhere, but it goes.
-    client.write_all(&vec![0; 20 << 20]).unwrap();
+    write_until_held_back(&mut client);
     reset(client);
     exec.line_with("closed ");
     becomes(String::new(), || children(&exec));
@@ -155,25 +157,25 @@ fn reset_or_idle(client: TcpStream) {
 }
 
 #[test]
-fn exec_of_something_that_cannot_start_is_a_line_and_closes_that_client() {
-    let exec = start(&["exec", "/nonexistent/command"], |_| {});
+fn exec_of_a_program_that_cannot_be_started_is_logged_and_ends_that_session() {
+    let exec = start(&["exec", "no-such-program"], |_| {});
     for _ in 0..3 {
         assert!(rest(&mut connect(exec.addr)).is_empty());
         let line = exec.line_with("cannot start ");
-        assert!(line.contains("/nonexistent/command") && line.contains("No such file"), "{line}");
+        assert!(line.contains("no-such-program") && line.contains("No such file"), "{line}");
         exec.line_with("closed ");
     }
 }
 
 #[test]
-fn exec_closes_although_a_process_left_behind_holds_the_output_open() {
-    let exec = start(&["exec", "--", "sh", "-c", "sleep 30 & echo done"], |_| {});
+fn exec_closes_although_a_background_process_holds_the_output_open() {
+    let exec = start(&["exec", "--", "sh", "-c", "sleep 90 & echo done"], |_| {});
     let mut client = connect(exec.addr);
     assert_eq!(rest(&mut client), b"done\n");
 }
 
 #[test]
-fn exec_tells_the_process_who_the_client_is() {
+fn exec_passes_the_peer_address_in_the_environment() {
     let exec = start(&["exec", "--", "sh", "-c", "echo $TCPREMOTEIP $TCPREMOTEPORT"], |_| {});
     let mut client = connect(exec.addr);
     let expected = format!("127.0.0.1 {}\n", client.local_addr().unwrap().port());
@@ -183,7 +185,7 @@ fn exec_tells_the_process_who_the_client_is() {
 // --- pipe ---
 
 #[test]
-fn pipe_carries_64_mib_both_ways_and_leaves_with_its_client() {
+fn pipe_carries_64_mib_both_ways_and_exits_after_its_client_with_once() {
     let (up, down) = (pattern(2, MIB_64), pattern(3, MIB_64));
     let input = Scratch::new("pipe-in", &down);
     let mut pipe = start(&["--once", "pipe"], |command| {
@@ -203,7 +205,7 @@ fn pipe_carries_64_mib_both_ways_and_leaves_with_its_client() {
 }
 
 #[test]
-fn pipe_lets_standard_input_answer_a_client_that_has_sent_its_last_byte() {
+fn pipe_delivers_an_answer_that_comes_after_the_clients_half_close() {
     let mut pipe = start(&["pipe"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
     });
@@ -219,7 +221,7 @@ fn pipe_lets_standard_input_answer_a_client_that_has_sent_its_last_byte() {
 }
 
 #[test]
-fn pipe_keeps_what_comes_while_nobody_is_connected_for_the_next_client() {
+fn pipe_keeps_input_for_the_next_client_while_nobody_is_connected() {
     let mut pipe = start(&["pipe"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
     });
@@ -255,7 +257,7 @@ fn pipe_keeps_what_comes_while_nobody_is_connected_for_the_next_client() {
 }
 
 #[test]
-fn pipe_passes_the_end_of_its_input_on_to_who_is_connected() {
+fn pipe_half_closes_the_connected_client_at_the_end_of_standard_input() {
     let mut pipe = start(&["pipe"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
     });
@@ -272,7 +274,7 @@ fn pipe_passes_the_end_of_its_input_on_to_who_is_connected() {
 }
 
 #[test]
-fn pipe_serves_the_next_client_after_one_that_broke_while_its_input_was_held_back() {
+fn pipe_serves_the_next_client_after_a_reset_by_one_that_had_stopped_reading() {
     let pipe = start(&["pipe"], |command| {
         command.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(Stdio::null());
     });
@@ -286,7 +288,7 @@ fn pipe_serves_the_next_client_after_one_that_broke_while_its_input_was_held_bac
 }
 
 #[test]
-fn pipe_does_not_take_a_late_reader_or_an_answer_in_pieces_for_silence() {
+fn pipe_waits_for_a_slow_reader_and_for_an_answer_in_pieces() {
     let bytes = pattern(1, 24 << 20);
     let input = Scratch::new("late-reader", &bytes);
     let pipe = start(&["pipe"], |command| {
@@ -311,8 +313,11 @@ fn pipe_does_not_take_a_late_reader_or_an_answer_in_pieces_for_silence() {
 }
 
 #[test]
-fn pipe_to_a_closed_output_or_a_full_disk_is_a_line_and_exit_code_1() {
+fn pipe_exits_with_1_if_standard_output_cannot_be_written() {
     for target in ["closed", "/dev/full"] {
+        if target == "/dev/full" && !std::path::Path::new(target).exists() {
+            return skipped("no /dev/full");
+        }
         let mut pipe = start(&["pipe"], |command| {
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
             if target == "/dev/full" {
@@ -330,7 +335,7 @@ fn pipe_to_a_closed_output_or_a_full_disk_is_a_line_and_exit_code_1() {
 }
 
 #[test]
-fn pipe_is_a_serial_console() {
+fn pipe_connects_clients_to_a_serial_device() {
     if !installed("socat") {
         return;
     }
@@ -411,7 +416,7 @@ fn forward_passes_half_closes_on_in_both_directions() {
 }
 
 #[test]
-fn forward_to_real_programs() {
+fn forward_connects_ncat_to_socat() {
     let sent = pattern(5, MIB_64);
     if !installed("socat") || !installed("ncat") {
         return;
@@ -434,14 +439,24 @@ fn forward_to_real_programs() {
 }
 
 #[test]
-fn forward_to_a_target_that_is_down_is_a_line_and_closes_that_client() {
+fn forward_drops_a_client_with_a_reset_if_the_target_cannot_be_reached() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let forward = start(&["forward", &closed.to_string()], |_| {});
     for _ in 0..3 {
-        assert!(rest(&mut connect(forward.addr)).is_empty());
+        let mut client = connect(forward.addr);
+        // Whether the bytes arrive before the drop or after it, the client's system is told that nobody has read them.
+        let sent = client.write_all(b"a job to print").and_then(|()| {
+            let mut all = Vec::new();
+            client.read_to_end(&mut all)?;
+            client.write_all(b"more")?;
+            client.read_to_end(&mut all)
+        });
+        let kind = sent.expect_err("an error, not an orderly end").kind();
+        use std::io::ErrorKind::*;
+        assert!(matches!(kind, ConnectionReset | BrokenPipe | ConnectionAborted), "{kind:?}");
         let line = forward.line_with("cannot connect to ");
         assert!(line.contains(&closed.to_string()), "{line}");
-        forward.line_with("closed ");
+        assert!(forward.line_with("refused ").contains("not admitted"));
     }
     let forward = start(&["forward", "no.such.host.invalid:1"], |_| {});
     assert!(rest(&mut connect(forward.addr)).is_empty());
@@ -449,7 +464,7 @@ fn forward_to_a_target_that_is_down_is_a_line_and_closes_that_client() {
 }
 
 #[test]
-fn forward_gives_up_a_target_that_breaks_and_a_client_that_does() {
+fn forward_ends_the_session_when_either_side_resets() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
     for _ in 0..3 {
@@ -470,7 +485,7 @@ fn forward_gives_up_a_target_that_breaks_and_a_client_that_does() {
 }
 
 #[test]
-fn forward_serves_the_next_client_although_the_target_does_not_mind_that_one_broke() {
+fn forward_serves_the_next_client_although_the_target_keeps_the_old_connection_open() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
     let mut kept = Vec::new();
@@ -485,33 +500,13 @@ fn forward_serves_the_next_client_although_the_target_does_not_mind_that_one_bro
 }
 
 #[test]
-fn forward_goes_to_an_ipv6_address() {
+fn forward_connects_to_an_ipv6_address() {
     let target = match TcpListener::bind("[::1]:0") {
         Ok(target) => target,
-        Err(_) => return eprintln!("not checked: no IPv6 on this machine"),
+        Err(_) => return skipped("no IPv6"),
     };
     let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
     let mut client = connect(forward.addr);
     accepted(&target).write_all(b"six").unwrap();
     assert_eq!(rest(&mut client), b"six");
-}
-
-/// A listener whose backlog is full does not answer, so that dialling it takes until the time-out.
-#[cfg(target_os = "linux")]
-#[test]
-fn a_client_that_leaves_while_it_is_dialled_frees_the_slot() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = target.local_addr().unwrap();
-    let quick = std::time::Duration::from_millis(100);
-    let mut filling = Vec::new();
-    while let Ok(stream) = TcpStream::connect_timeout(&addr, quick) {
-        filling.push(stream);
-    }
-    let forward = start(&["--idle-timeout", "0.3", "forward", &addr.to_string()], |_| {});
-    for _ in 0..3 {
-        // It is silent, and so found to be idle long before the dialling comes to its end.
-        assert!(rest(&mut connect(forward.addr)).is_empty());
-        assert!(forward.line_with("closed ").contains(": idle, "));
-    }
-    drop(filling);
 }

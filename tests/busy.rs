@@ -10,7 +10,7 @@ use single_server::{Busy, Message, Options, Reason, Signal};
 use visitor::*;
 
 fn with(policy: Busy) -> Echo {
-    echo(Options::new().busy(policy))
+    echo_on(if policy == Busy::Refuse { APART } else { "127.0.0.1:0" }, Options::new().busy(policy))
 }
 
 #[test]

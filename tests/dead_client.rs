@@ -290,3 +290,60 @@ fn a_link_that_goes_dead_without_a_fin_frees_the_slot() {
     let line = server.line_with("closed 192.0.2.2:");
     assert!(line.contains(": idle, 6 bytes in, 6 bytes out"), "{line}");
 }
+
+#[test]
+fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_idle_timeout() {
+    let options = Options::new().idle_timeout(IDLE).buffer_size(1000).depth(1);
+    let server = options.bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    write_until_held_back(&mut client); // the outbox is full, and the reader waits for room
+    server.inbox().send("unread").unwrap();
+    reset(client);
+    assert_eq!(next_report(&signals).reason, Reason::Reset);
+    assert!(!server.is_busy());
+    // And the next one is served, although the application still reads nothing.
+    let mut next = connect(server.local_addr());
+    next_connected(&signals);
+    server.inbox().send("hello").unwrap();
+    server.control().finish();
+    assert_eq!(rest(&mut next), b"hello");
+    let mut ends = 0;
+    while ends == 0 {
+        match next_message(&server) {
+            Message::ProducerFinished(end) => {
+                assert_eq!(end.report().reason, Reason::Reset);
+                ends += 1;
+            }
+            other => assert!(matches!(other, Message::Data(_)), "{other:?}"),
+        }
+    }
+}
+
+/// TCP gives up on a peer that acknowledges nothing with the error that elsewhere means a timeout of ours.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_timeout_reported_by_tcp_itself_is_a_reset() {
+    // The kernel reports the error once: here to the second read, or to the second write.
+    for fault in ["recvfrom:error=ETIMEDOUT:when=2", "sendto:error=ETIMEDOUT:when=2"] {
+        for options in [&["echo"][..], &["--idle-timeout", "100", "echo"]] {
+            let echo = match start_with_faults(fault, options) {
+                Some(echo) => echo,
+                None => return,
+            };
+            let mut client = connect(echo.addr);
+            client.write_all(b"ping").unwrap();
+            if fault.starts_with("sendto") {
+                let mut back = [0; 4];
+                client.read_exact(&mut back).unwrap();
+                client.write_all(b"this cannot be written back").unwrap();
+            }
+            let _ = client.shutdown(Shutdown::Write); // else only its word is missing for an orderly end
+            let got = rest(&mut client);
+            let line = echo.line_with("closed ");
+            assert!(line.contains(": connection reset, "), "{fault} {options:?}: {line}");
+            assert!(b"ping".starts_with(&got), "{fault} {options:?}: {got:?}");
+        }
+    }
+}

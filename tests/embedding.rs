@@ -242,6 +242,8 @@ fn a_session_serves_a_protocol_that_reads_single_bytes_and_looks_ahead() {
     becomes(Some(3), || connection.0.peek().unwrap()); // the interrupt, while the target runs
     assert_eq!(connection.read().unwrap(), 3);
     client.shutdown(Shutdown::Write).unwrap();
+    // A stub that looks for an interrupt while its target runs must find out that the debugger has gone.
+    becomes(Some(io::ErrorKind::UnexpectedEof), || connection.0.peek().err().map(|e| e.kind()));
     assert_eq!(connection.read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
 

@@ -45,3 +45,17 @@ fn a_client_that_lingers_is_let_go_when_it_is_done() {
         becomes(before + 1, || descriptors("self")); // the client's own
     }
 }
+
+#[test]
+fn the_descriptor_of_a_silent_client_is_closed_although_the_client_never_closes() {
+    let _turn = TURN.lock();
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let before = descriptors("self");
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    session.write_all(b"good-bye").unwrap();
+    session.close();
+    assert_eq!(rest(&mut client), b"good-bye");
+    // The client keeps its own end, and says nothing.
+    becomes(before + 1, || descriptors("self"));
+}

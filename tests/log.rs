@@ -1,4 +1,4 @@
-//! The lines on standard error: a storm of refusals is one line a second, and who does not read them holds nothing up.
+//! The lines on standard error: refusals are summarised, and a blocked standard error never stalls the server.
 
 mod visitor;
 
@@ -11,7 +11,7 @@ use single_server::{Refusal, Signal, SingleServer};
 use visitor::*;
 
 #[test]
-fn a_storm_of_refusals_is_one_line_a_second_with_a_count() {
+fn refusals_are_summarised_once_a_second() {
     let echo = start(&["echo"], |_| {});
     let mut served = connect(echo.addr);
     ping(&mut served).unwrap();
@@ -42,7 +42,7 @@ fn a_storm_of_refusals_is_one_line_a_second_with_a_count() {
 }
 
 #[test]
-fn a_standard_error_that_nobody_reads_holds_nothing_up() {
+fn a_blocked_standard_error_does_not_stall_the_server() {
     // The pipe is never read from after the first line. What fits is 64 KiB; what happens makes far more.
     let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
     command.args(["-l", "0", "-a", "127.0.0.1", "echo"]).stdin(Stdio::null()).stderr(Stdio::piped());
@@ -67,7 +67,7 @@ fn a_standard_error_that_nobody_reads_holds_nothing_up() {
 }
 
 #[test]
-fn every_signal_is_a_line() {
+fn each_signal_prints_as_one_line() {
     let peer = "192.0.2.1:40000".parse().unwrap();
     let refused = Signal::Refused { peer, why: Refusal::NotAllowed };
     assert_eq!(refused.to_string(), "refused 192.0.2.1:40000: not allowed");
@@ -84,29 +84,29 @@ fn every_signal_is_a_line() {
 }
 
 #[test]
-fn every_end_has_its_reason() {
-    let finished = |echo: &Running| echo.line_with("closed ").split(": ").nth(1).unwrap().to_string();
+fn the_line_of_a_closed_session_gives_the_reason() {
+    let closed = |echo: &Running| echo.line_with("closed ").split(": ").nth(1).unwrap().to_string();
     let echo = start(&["--busy", "replace", "--idle-timeout", "1", "echo"], |_| {});
     // What was on its way when a connection is cut may be counted as sent or as discarded, so that is not compared.
     let mut client = connect(echo.addr);
     ping(&mut client).unwrap();
     let mut newer = connect(echo.addr);
     ping(&mut newer).unwrap();
-    assert!(finished(&echo).starts_with("replaced, 4 bytes in, "));
+    assert!(closed(&echo).starts_with("replaced, 4 bytes in, "));
     rest(&mut newer);
-    assert!(finished(&echo).starts_with("idle, 4 bytes in, 4 bytes out, "));
+    assert!(closed(&echo).starts_with("idle, 4 bytes in, 4 bytes out, "));
     let mut client = connect(echo.addr);
     client.write_all(b"unread").unwrap();
     reset(client);
-    assert!(finished(&echo).starts_with("connection reset, 6 bytes in, "));
+    assert!(closed(&echo).starts_with("connection reset, 6 bytes in, "));
     let mut client = connect(echo.addr);
     let _ = client.write_all(&vec![0; 40 << 20]); // until it is cut
-    let line = finished(&echo);
+    let line = closed(&echo);
     assert!(line.starts_with("stalled, ") && line.contains(" discarded, "), "{line}");
 }
 
 #[test]
-fn what_a_storm_has_left_over_is_told_before_the_command_leaves() {
+fn the_last_refusals_are_summarised_before_the_command_exits() {
     let echo = start(&["--once", "echo"], |_| {});
     let mut served = connect(echo.addr);
     ping(&mut served).unwrap();

@@ -5,9 +5,10 @@ mod visitor;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{mpsc, Arc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use single_server::{Busy, Message, Options, Reason, SendError, SingleServer};
 use visitor::*;
@@ -41,6 +42,8 @@ fn while_nobody_is_connected_under_every_policy() {
     stop(SingleServer::bind("0.0.0.0:0").unwrap());
     if TcpListener::bind("[::1]:0").is_ok() {
         stop(SingleServer::bind("[::]:0").unwrap());
+    } else {
+        skipped("no IPv6");
     }
 }
 
@@ -66,26 +69,15 @@ fn while_a_client_never_reads() {
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let inbox = server.inbox();
-    // Sends until the inbox is full, and is then freed from its wait by the stop.
-    let (full, filled) = std::sync::mpsc::channel();
-    let sending = thread::spawn(move || loop {
-        if let Err(SendError::Full(bytes)) = inbox.try_send(vec![0; 100_000]) {
-            let _ = full.send(());
-            if inbox.send(bytes).is_err() {
-                return;
-            }
-        }
-    });
-    // Ten times full: the writer is waiting for the kernel, if it will ever be.
-    for _ in 0..10 {
-        if filled.recv_timeout(Duration::from_secs(1)).is_err() {
-            break;
-        }
-    }
+    // More than the kernel takes for a client that never reads, so the writer is inside a write; and then more than
+    // there is room for, so the sender waits until the stop frees it.
+    inbox.send(vec![0; 30 << 20]).unwrap();
+    let sending = thread::spawn(move || inbox.send(vec![0; 100_000]));
     stop(server);
-    in_time("send", move || sending.join().unwrap());
+    let refused = in_time("send", move || sending.join().unwrap());
+    assert!(matches!(refused, Err(SendError::Stopped(bytes)) if bytes.len() == 100_000));
     let report = next_report(&signals);
-    assert_eq!(report.reason, Reason::Stopped);
+    assert_eq!((report.reason, report.sent + report.discarded), (Reason::Stopped, 30 << 20), "{report:?}");
     assert!(report.discarded > 0);
 }
 
@@ -131,25 +123,45 @@ fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
 
 #[test]
 fn after_a_client_that_talks_while_it_reads_has_had_everything() {
+    // A client that says nothing for a while is not waited for, and one that was given no processor time for as long
+    // has said nothing: on a machine under load that is no mistake of the server, but a reason to look again.
+    for _ in 0..20 {
+        match talk_and_read_during_a_stop() {
+            Ok(()) => return,
+            Err((got, silent)) => {
+                assert!(
+                    silent > Duration::from_millis(100),
+                    "{got} bytes, although silent for {silent:?} at most"
+                )
+            }
+        }
+    }
+    eprintln!("NOT CHECKED: on this machine a client cannot say something every 100 ms");
+}
+
+/// How many bytes came if not all did, and the client's longest silence.
+fn talk_and_read_during_a_stop() -> Result<(), (usize, Duration)> {
     let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let answer = pattern(2, 8 << 20);
     server.inbox().send(answer.clone()).unwrap();
     let reading = thread::spawn(move || {
-        let mut all = Vec::new();
-        let mut piece = vec![0; 100_000];
-        loop {
-            match client.read(&mut piece).unwrap() {
-                0 => return all,
-                count => all.extend_from_slice(&piece[..count]),
-            }
+        let (mut all, mut piece) = (Vec::new(), vec![0; 100_000]);
+        let (mut silent, mut talked) = (Duration::ZERO, Instant::now());
+        while let Ok(count @ 1..) = client.read(&mut piece) {
+            all.extend_from_slice(&piece[..count]);
             thread::sleep(Duration::from_millis(10)); // a slow client
             let _ = client.write(b"and another thing");
+            silent = silent.max(talked.elapsed());
+            talked = Instant::now();
         }
+        (all, silent.max(talked.elapsed()))
     });
     stop(server);
-    assert_same(&reading.join().unwrap(), &answer);
+    let (all, silent) = reading.join().unwrap();
+    assert_same(&all, &answer[..all.len()]);
+    Some(()).filter(|_| all.len() == answer.len()).ok_or((all.len(), silent))
 }
 
 #[test]
@@ -285,5 +297,184 @@ fn and_the_port_can_be_bound_again_and_again() {
         let mut client = connect(addr);
         drop(server);
         rest(&mut client);
+    }
+}
+
+/// Calls that are said not to wait, 5,000 of each, and then a stop; all in time, also the drops.
+fn after_many_calls(of: fn(&SingleServer), connected: bool) {
+    in_time("5,000 calls, a try_send and a stop", move || {
+        let server = quick().bind("127.0.0.1:0").unwrap();
+        let _client = Some(()).filter(|_| connected).map(|_| {
+            let client = connect(server.local_addr());
+            assert!(matches!(next_message(&server), Message::Connected(_)));
+            // More than the kernel takes for a client that never reads: the writer is inside a write.
+            server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+            client
+        });
+        (0..5000).for_each(|_| of(&server));
+        let _ = server.inbox().try_send("whatever comes of it");
+        stop(server);
+    });
+}
+
+#[test]
+fn stop_returns_although_a_session_was_finished_five_thousand_times() {
+    after_many_calls(|server| server.control().finish(), true);
+    after_many_calls(|server| server.control().finish(), false);
+}
+
+#[test]
+fn stop_returns_after_five_thousand_half_closes() {
+    after_many_calls(|server| server.inbox().half_close(), true);
+    after_many_calls(|server| server.inbox().half_close(), false);
+}
+
+#[test]
+fn an_end_is_dropped_without_a_wait_although_its_session_was_finished_five_thousand_times() {
+    in_time("5,000 calls, a stop and a drop", || {
+        let server = quick().bind("127.0.0.1:0").unwrap();
+        let client = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+        client.shutdown(std::net::Shutdown::Write).unwrap();
+        let end = next_message(&server);
+        match &end {
+            Message::ProducerFinished(end) => (0..5000).for_each(|_| end.inbox().finish()),
+            other => panic!("{other:?}"),
+        }
+        // One end is dropped while the server still runs, in another thread than the one that stops it.
+        let dropping = thread::spawn(move || drop(end));
+        stop(server);
+        dropping.join().unwrap();
+    });
+}
+
+#[test]
+fn stop_returns_while_threads_keep_half_closing() {
+    // Many stops, since one that is only delayed is not found out otherwise.
+    in_time("50 stops", || (0..50).for_each(|round| stop_beside_half_closes(round % 2 == 0)));
+}
+
+fn stop_beside_half_closes(connected: bool) {
+    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let _client = Some(()).filter(|_| connected).map(|_| {
+        let client = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
+        client
+    });
+    let done = Arc::new(AtomicBool::new(false));
+    let (called, calls) = mpsc::channel();
+    let calling: Vec<_> = (0..24)
+        .map(|_| {
+            let (inbox, done, called) = (server.inbox(), done.clone(), called.clone());
+            thread::spawn(move || {
+                inbox.half_close();
+                called.send(()).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    inbox.half_close();
+                }
+            })
+        })
+        .collect();
+    calls.iter().take(calling.len()).for_each(drop);
+    stop(server);
+    done.store(true, Ordering::Relaxed);
+    calling.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
+#[test]
+fn stop_lets_a_client_that_was_held_back_read_an_answer_written_long_before() {
+    // Several at once, since the mistake that this looks for shows only now and then.
+    let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || held_back_and_stopped(seed))).collect();
+    clients.into_iter().for_each(|client| client.join().unwrap());
+}
+
+fn held_back_and_stopped(seed: u64) {
+    let options = Options::new().buffer_size(1000).depth(1).linger(2 * DEADLINE);
+    let server = options.bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let held_back = write_until_held_back(&mut client); // the reader waits for room in the outbox
+    assert!(held_back > 0);
+    let answer = pattern(seed, 2 << 20);
+    server.inbox().send(answer.clone()).unwrap();
+    server.control().finish();
+    assert_eq!(next_report(&signals).reason, Reason::Finished);
+    thread::sleep(Duration::from_millis(400)); // a client that takes its time
+    let mut talking = client.try_clone().unwrap();
+    talking.set_write_timeout(Some(DEADLINE)).unwrap();
+    let talking = thread::spawn(move || while talking.write_all(&[b'?'; 1000]).is_ok() {});
+    let reading = thread::spawn(move || {
+        let mut all = Vec::new();
+        let mut piece = vec![0; 100_000];
+        loop {
+            thread::sleep(Duration::from_millis(5)); // a slow client
+            match client.read(&mut piece) {
+                Ok(0) => break,
+                Ok(count) => all.extend_from_slice(&piece[..count]),
+                Err(e) => panic!("{e} after {} bytes", all.len()),
+            }
+        }
+        let _ = client.shutdown(std::net::Shutdown::Both); // ends the talking
+        all
+    });
+    stop(server);
+    assert_same(&reading.join().unwrap(), &answer);
+    talking.join().unwrap();
+}
+
+/// In a network where nothing can be reached, not even this machine by itself, so that a server cannot connect to its
+/// own address.
+#[cfg(target_os = "linux")]
+#[test]
+fn stop_returns_where_the_server_cannot_connect_to_itself() {
+    use std::process::Command;
+    let unshare = |options: &[&str]| {
+        let mut command = Command::new("unshare");
+        command.args(options);
+        command
+    };
+    // Inside of a container root may make no user namespace, and on a host nobody else a network namespace alone.
+    let works = |options: &&[&str]| {
+        let done = unshare(options).arg("true").output();
+        done.map_or(false, |output| output.status.success())
+    };
+    let ways: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
+    let way = match ways.iter().copied().find(works) {
+        Some(way) => way,
+        None => return eprintln!("NOT CHECKED: this machine lets us make no network namespace (unshare)"),
+    };
+    if !is_alone_in_process("stop_returns_where_the_server_cannot_connect_to_itself", unshare(way)) {
+        return;
+    }
+    for addr in ["127.0.0.1:0", "0.0.0.0:0"] {
+        for policy in [Busy::Drop, Busy::Refuse, Busy::Wait] {
+            let server = quick().busy(policy).bind(addr).unwrap();
+            TcpStream::connect(("127.0.0.1", server.local_addr().port())).expect_err("loopback is down");
+            all_asleep("single-acceptor", 1);
+            stop(server);
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn stop_returns_without_a_free_descriptor() {
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""]);
+    if !is_alone_in_process("stop_returns_without_a_free_descriptor", shell) {
+        return;
+    }
+    for policy in [Busy::Drop, Busy::Refuse, Busy::Wait] {
+        let mut server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
+        let mut every: Vec<std::fs::File> = Vec::new();
+        all_asleep("single-acceptor", 1);
+        while let Ok(file) = std::fs::File::open("/dev/null") {
+            every.push(file);
+        }
+        let server = in_time("stop", move || server.stop().map(|()| server)).unwrap();
+        drop(every);
+        stop(server);
     }
 }

@@ -333,3 +333,162 @@ fn finish_with_a_full_outbox(depth: usize) {
     }
     assert!(session.next_chunk().is_none());
 }
+
+#[test]
+fn a_line_cut_off_by_the_server_is_an_error_and_one_cut_off_by_the_client_is_a_line() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr();
+    let control = server.control();
+    for stop in [false, true] {
+        let mut client = connect(addr);
+        client.write_all(b"list\ndelete /tmp/a").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let lines: Result<Vec<String>, _> = BufReader::new(server.accept().unwrap()).lines().collect();
+        assert_eq!(lines.unwrap(), ["list", "delete /tmp/a"]);
+        rest(&mut client);
+
+        let mut client = connect(addr);
+        client.write_all(b"list\ndelete /tmp/a").unwrap();
+        let session = server.accept().unwrap();
+        becomes(18, || session.report().received);
+        if stop {
+            control.stop();
+        } else {
+            control.finish();
+        }
+        let mut lines = BufReader::new(session).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "list");
+        let error = lines.next().unwrap().expect_err("the client has not ended this line");
+        assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
+        drop((lines, client));
+    }
+}
+
+#[test]
+fn the_end_of_a_session_is_reported_once_however_often_it_is_finished() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        let client = connect(server.local_addr());
+        let peer = client.local_addr().unwrap();
+        silent.push(client);
+        let next = next_message(&server);
+        assert!(matches!(&next, Message::Connected(client) if client.peer_addr() == peer), "{next:?}");
+        server.control().finish();
+        server.control().finish();
+        let end = next_message(&server);
+        assert!(matches!(&end, Message::ProducerFinished(end) if end.report().peer == peer), "{end:?}");
+        becomes(false, || server.is_busy());
+    }
+}
+
+#[test]
+fn bytes_are_not_accepted_behind_a_half_close_for_the_next_client() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let (inbox, signals) = (server.inbox(), server.signal());
+    inbox.send("before").unwrap();
+    inbox.half_close();
+    assert!(matches!(inbox.send("behind"), Err(SendError::Over(bytes)) if &bytes[..] == b"behind"));
+    assert!(matches!(inbox.try_send("behind"), Err(SendError::Over(bytes)) if &bytes[..] == b"behind"));
+    let mut client = connect(server.local_addr());
+    assert_eq!(rest(&mut client), b"before");
+    drop(client);
+    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    let report = next_report(&signals);
+    assert_eq!((report.reason, report.sent, report.discarded), (Reason::ClientClosed, 6, 0));
+    // It was that client's half-close, and not the next one's.
+    let mut next = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    inbox.send("again").unwrap();
+    server.control().finish();
+    assert_eq!(rest(&mut next), b"again");
+}
+
+#[test]
+fn everything_accepted_before_a_half_close_on_another_thread_arrives() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    for round in 0..300 {
+        let mut client = connect(server.local_addr());
+        let inbox = loop {
+            if let Message::Connected(client) = next_message(&server) {
+                break client.inbox();
+            }
+        };
+        let half_closing = inbox.clone();
+        let sending = thread::spawn(move || {
+            let mut accepted = 0;
+            while inbox.send("0123456789").is_ok() {
+                accepted += 10;
+            }
+            accepted
+        });
+        client.read_exact(&mut vec![0; 10 + 10 * round]).unwrap();
+        half_closing.half_close();
+        let read = 10 + 10 * round + rest(&mut client).len();
+        drop(client);
+        let accepted = in_time("send", move || sending.join().unwrap());
+        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        let report = next_report(&signals);
+        assert_eq!((read, report.discarded), (accepted, 0), "round {round}: {report:?}");
+        assert_eq!(report.reason, Reason::ClientClosed);
+    }
+}
+
+#[test]
+fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
+    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let _client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    // More than the kernel takes for a client that never reads, and then more than there is room for.
+    server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
+    let inbox = server.inbox();
+    let (told, telling) = std::sync::mpsc::channel();
+    let sending = thread::spawn(move || told.send(inbox.send("y")));
+    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "it does not wait");
+    server.inbox().half_close();
+    let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
+    assert!(matches!(sent, Err(SendError::Over(_))), "{sent:?}");
+    sending.join().unwrap().unwrap();
+}
+
+#[test]
+fn an_answer_is_whole_although_its_session_ends_before_the_reader_takes_it_up() {
+    let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    for round in 0..10 {
+        let mut first = connect(server.local_addr());
+        let peer = first.local_addr().unwrap();
+        while !matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == peer) {}
+        // The outbox holds a quarter of this, and the reader waits for room for the next.
+        first.write_all(&[b'x'; 4000]).unwrap();
+        server.control().finish();
+        assert!(rest(&mut first).is_empty());
+
+        let mut second = connect(server.local_addr());
+        second.write_all(b"a question that nobody reads").unwrap();
+        becomes(true, || server.is_busy());
+        let answer = pattern(round, 2 << 20);
+        server.inbox().send(answer.clone()).unwrap();
+        server.control().finish();
+        becomes(false, || server.is_busy());
+        let mut got = Vec::new();
+        let read = second.read_to_end(&mut got);
+        assert!(read.is_ok(), "round {round}: {read:?} after {} bytes", got.len());
+        assert_same(&got, &answer);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_is_written_after_a_failed_write() {
+    let echo = match start_with_faults("writev,sendto:error=ENOBUFS:when=4+100", &["echo"]) {
+        Some(echo) => echo,
+        None => return,
+    };
+    let sent = pattern(9, 20 << 20);
+    let got = through(&mut connect(echo.addr), &sent);
+    assert!(got.len() < sent.len(), "no write has failed");
+    assert_same(&got, &sent[..got.len()]);
+    let line = echo.line_with("closed ");
+    assert!(line.contains(": connection reset, ") && line.contains(" discarded, "), "{line}");
+}

@@ -79,7 +79,21 @@ impl Contender {
             other => panic!("no such tool: {other}"),
         };
         fs::write(&config, text).expect("a file in the folder for such");
-        let mut command = Command::new(name);
+        let contender = Contender::started(name, &line, port);
+        let _ = fs::remove_file(config);
+        contender
+    }
+
+    /// socat as a forwarder to this address; `None` if it is not installed.
+    pub fn socat_to(target: SocketAddr) -> Option<Contender> {
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,max-children=1,nodelay");
+        Contender::started("socat", &format!("-b 65536 {listen} TCP:{target},nodelay"), port)
+    }
+
+    /// Starts a tool and waits until it listens on the port.
+    fn started(program: &str, line: &str, port: u16) -> Option<Contender> {
+        let mut command = Command::new(program);
         command.args(line.split(' ')).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().ok()?;
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
@@ -93,7 +107,6 @@ impl Contender {
         }
         // That was a client, who has to be forgotten first.
         thread::sleep(Duration::from_millis(300));
-        let _ = fs::remove_file(config);
         Some(contender)
     }
 

@@ -11,6 +11,7 @@
 mod client;
 mod contender;
 mod parts;
+mod returning;
 mod table;
 
 use std::env;

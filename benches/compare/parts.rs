@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::client::{during_knocks, knock, read_numbered, round_trips, session, stream_through};
 use crate::contender::{connect, Contender};
+use crate::returning::returning;
 use crate::table::{alternate, heading, median, quantile, ratio, row};
 use crate::Effort;
 
@@ -16,9 +17,11 @@ pub const ALL: &[Part] = &[
     ("inbox", inbox),
     ("refusal", refusal),
     ("sessions", sessions),
+    ("returning", returning),
     ("storm", storm),
     ("memory", memory),
     ("growth", growth),
+    ("relay", relay),
     ("tools", tools),
     ("build", build),
 ];
@@ -309,6 +312,51 @@ fn tools(effort: Effort) {
         thread::sleep(Duration::from_millis(700));
         let served = if trip == "stuck" { 0 } else { (0..300).filter(|_| session(contender.addr)).count() };
         println!("  {name:<26} {speed:>10} {trip:>12} {:>16}  {second}", format!("{served} of 300"));
+    }
+}
+
+fn relay(effort: Effort) {
+    let total = (256 << 20) / effort.less;
+    heading(&format!("relay: {} MiB there and back in 64 KiB writes, beside socat; MiB/s", total >> 20));
+    // A target for each forwarder, since a plain loop serves one after the other.
+    let targets = [Contender::own(&["loop", "262144"]), Contender::own(&["loop", "262144"])];
+    let pairs = [
+        (
+            ["socat EXEC:cat", "single-server exec -- cat"],
+            [Contender::tool("socat"), Some(Contender::ours(&["exec", "--", "cat"]))],
+        ),
+        (
+            ["socat TCP:", "single-server forward"],
+            [
+                Contender::socat_to(targets[0].addr),
+                Some(Contender::ours(&["forward", &targets[1].addr.to_string()])),
+            ],
+        ),
+    ];
+    for (names, contenders) in &pairs {
+        let (socat, ours) = match contenders {
+            [Some(socat), Some(ours)] => (socat, ours),
+            _ => {
+                println!("  socat is not installed, or it does not start: no baseline");
+                continue;
+            }
+        };
+        let measure = |contender: &Contender| {
+            let time = stream_through(contender.addr, total, 65536).expect("every byte comes back");
+            mib_per_second(total, time)
+        };
+        let each: &mut [&mut dyn FnMut() -> f64] = &mut [
+            &mut || {
+                // After its last session socat takes a moment to see that its child has ended.
+                thread::sleep(Duration::from_millis(300));
+                measure(socat)
+            },
+            &mut || measure(ours),
+        ];
+        let results = alternate(effort.rounds, each);
+        row(names[0], &format!("{:.0}", median(results[0].clone())), Some(1.0), "");
+        let speed = format!("{:.0}", median(results[1].clone()));
+        row(names[1], &speed, Some(ratio(&results[1], &results[0])), ">= 1.0");
     }
 }
 

@@ -1,94 +1,155 @@
-//! `exec`: each client speaks to a process of its own.
+//! `exec`: a process for each client.
 //!
-//! Three threads share a client: the main thread carries what it sends to the process, `output` carries what the
-//! process prints to the client, and `watch` waits for the end of either of them. `watch` alone owns the process, and
-//! returns when that has been reaped, so that there is never an orphan or a zombie.
+//! Its standard input and output are one end of a socket pair, as with inetd and socat. Shutting down our end frees both
+//! directions, even if a grandchild holds the other one. (Systems without socket pairs use pipes, see `pipes.rs`.) The
+//! relay's second thread watches the process during the session. After the session the main thread waits for the process,
+//! and kills it if necessary, before it serves the next client.
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Inbox, Session};
+use single_server::Session;
 
-use super::bridge;
+use super::log::Complaints;
+#[cfg(not(unix))]
+use super::pipes::spawn;
+use super::relay::{AtEnd, End, Relay};
+#[cfg(unix)]
+use super::socket_pair::spawn;
+use super::stream::{Stream, PATIENCE};
+use super::Outcome;
 
-/// How long a process may live on without its client, and its output without the process.
+/// How long a process may go on without its client before it is killed, and how long others that hold its output may be
+/// silent after its own end before the session is finished.
 const GRACE: Duration = Duration::from_secs(2);
-/// `std` cannot wait for a process and for something else, so `watch` looks at both again and again, at first very
-/// soon and then twenty times a second, which is next to no work.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+/// How long the end of a killed process is waited for. One that is stuck in a device driver is reaped later.
+const REAP: Duration = Duration::from_secs(1);
 
-/// One client. An error is about the command; the client is then gone, and the next one may come.
-pub fn serve(session: &mut Session, program: &OsString, arguments: &[OsString]) -> io::Result<()> {
-    let cannot =
-        |what: &str, e: io::Error| io::Error::new(e.kind(), format!("cannot {what} {program:?}: {e}"));
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-    // Under the names that tcpserver gives them.
-    command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
-    command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
-    let mut child = command.spawn().map_err(|e| {
-        let hint =
-            if e.kind() == io::ErrorKind::NotFound { "; is it installed, and in the PATH?" } else { "" };
-        io::Error::new(e.kind(), format!("cannot start {program:?}: {e}{hint}"))
-    })?;
-    let stdin = child.stdin.take();
-    let inbox = session.inbox();
-    let watched = thread::Builder::new().name("watch".into()).spawn(move || {
-        let ended = watch(child, &inbox);
-        inbox.finish();
-        ended
-    });
-    let watched = watched.map_err(|e| cannot("start a thread for", e))?;
-    if let Some(stdin) = stdin {
-        if bridge::from_client(session, stdin).is_err() {
-            // The process does not read any more, but may print; and the client's end is still to be seen.
-            session.chunks().for_each(drop);
-        }
-    }
-    watched.join().unwrap_or(Ok(())).map_err(|e| cannot("wait for", e))
+pub struct Exec {
+    pub program: OsString,
+    pub arguments: Vec<OsString>,
+    /// Connect the client to standard error, too.
+    pub stderr: bool,
+    pub idle_timeout: Option<Duration>,
+    pub complaints: Complaints,
+    /// Killed processes that had not ended in time.
+    pub stuck: Vec<Child>,
 }
 
-/// Has the output carried to the client, and waits until the process has ended, by itself or, if the client has gone, in
-/// the end by force; and then until its output has been taken, unless a process that it has left behind holds that open.
-fn watch(mut child: Child, client: &Inbox) -> io::Result<()> {
-    let printed = Arc::new(AtomicBool::new(false));
-    if let Some(stdout) = child.stdout.take() {
-        let (printed, client, watcher) = (printed.clone(), client.clone(), thread::current());
-        let output = thread::Builder::new().name("output".into()).spawn(move || {
-            let _ = bridge::to_client(stdout, &client);
-            printed.store(true, Ordering::Release);
-            // Most likely the process has ended too.
-            watcher.unpark();
+impl Exec {
+    pub fn serve(&mut self, session: &mut Session) -> Outcome {
+        self.stuck.retain_mut(|child| ended(child).is_none());
+        if session.inbox().is_closed() {
+            return Outcome::Served; // the client has come and gone: not worth a process
+        }
+        match self.start(session) {
+            Ok((child, stream)) => self.connect(session, child, &stream),
+            Err(e) => {
+                let hint = match e.kind() {
+                    io::ErrorKind::NotFound => "; is it installed and in the PATH?",
+                    _ => "",
+                };
+                self.complaints.add(format!("cannot start {:?}: {e}{hint}", self.program));
+                session.abort();
+                Outcome::Failed
+            }
+        }
+    }
+
+    fn start(&self, session: &Session) -> io::Result<(Child, impl Stream)> {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        // The names that tcpserver gives them.
+        command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
+        command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
+        spawn(command, self.stderr)
+    }
+
+    fn connect(&mut self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
+        let (complaints, program) = (&self.complaints, &self.program);
+        let complain = |what: &str| complaints.add(format!("process {program:?} {what}"));
+        let relay =
+            Relay { stream, at_end: AtEnd::Finish, idle_timeout: self.idle_timeout, complain: &complain };
+        // Asked when there is nothing to read, so a client that reads slowly costs none of this time.
+        let mut silent = Duration::ZERO;
+        let result = relay.run(session, &mut || {
+            if ended(&mut child).is_some() {
+                silent += PATIENCE;
+            }
+            silent >= GRACE
         });
-        if let Err(e) = output {
-            child.kill()?;
-            child.wait()?;
-            return Err(e);
+        let end = result.unwrap_or_else(|e| {
+            complaints.add(format!("cannot start a thread for {program:?}: {e}"));
+            session.abort();
+            stream.shutdown(std::net::Shutdown::Both);
+            End::Stalled
+        });
+        let status = self.end(child);
+        match (end, status) {
+            // A process whose client has left is not blamed for how it ends.
+            (End::Session, _) => Outcome::Served,
+            (End::Stream, Some(status)) if !status.success() => {
+                self.complaints.add(format!("{:?} failed: {status}", self.program));
+                Outcome::Failed
+            }
+            (End::Stream, _) => Outcome::Served,
+            (End::Reset | End::Stalled, _) => Outcome::Failed,
         }
     }
-    let mut pause = FIRST_PAUSE;
-    let mut soon = false;
-    let mut gone = None;
-    while child.try_wait()?.is_none() {
-        if client.is_closed() && gone.get_or_insert_with(Instant::now).elapsed() >= GRACE {
-            child.kill()?;
-            child.wait()?;
-            break;
+
+    /// Waits for a process whose session is over, and kills it if it does not end by itself.
+    fn end(&mut self, mut child: Child) -> Option<ExitStatus> {
+        if let Some(status) = wait(&mut child, GRACE) {
+            return status;
         }
-        thread::park_timeout(pause);
-        let output_ended = !soon && printed.load(Ordering::Acquire);
-        soon |= output_ended;
-        pause = if output_ended { FIRST_PAUSE } else { LONGEST_PAUSE.min(pause * 2) };
+        let _ = child.kill();
+        if let Some(status) = wait(&mut child, REAP) {
+            return status;
+        }
+        self.complaints.add(format!("{:?} (process {}) cannot be killed", self.program, child.id()));
+        self.stuck.push(child);
+        None
     }
-    let ended = Instant::now();
-    while !printed.load(Ordering::Acquire) && ended.elapsed() < GRACE {
-        thread::park_timeout(LONGEST_PAUSE);
+}
+
+/// Waits up to `time`. There is nothing in `std` to wait for a process with a timeout, so this polls, at first often.
+fn wait(child: &mut Child, time: Duration) -> Option<Option<ExitStatus>> {
+    let give_up = Instant::now() + time;
+    let mut pause = Duration::from_micros(100);
+    loop {
+        match ended(child) {
+            None if Instant::now() < give_up => {}
+            status => return status,
+        }
+        thread::sleep(pause);
+        pause = Duration::from_millis(20).min(pause * 2);
     }
-    Ok(())
+}
+
+/// Whether a process has ended and, if that is known, how. The only error is that the system has reaped it already, which
+/// it does if our parent ignores `SIGCHLD`.
+fn ended(child: &mut Child) -> Option<Option<ExitStatus>> {
+    match child.try_wait() {
+        Ok(None) => None,
+        Ok(status) => Some(status),
+        Err(_) => Some(None),
+    }
+}
+
+/// At the start of the server: a program that is given by its path must exist. Others are looked up in the PATH, as it is
+/// when a client comes.
+pub fn check(program: &OsString) -> io::Result<()> {
+    if !cfg!(unix) || !program.to_string_lossy().contains('/') {
+        return Ok(());
+    }
+    let cannot =
+        |what| Err(io::Error::new(io::ErrorKind::NotFound, format!("cannot run {program:?}: {what}")));
+    match std::fs::metadata(program) {
+        Ok(found) if found.is_dir() => cannot("it is a directory".to_string()),
+        Ok(_) => Ok(()),
+        Err(e) => cannot(e.to_string()),
+    }
 }

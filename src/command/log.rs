@@ -1,152 +1,171 @@
-//! The lines on standard error: one an event, and never a reason to wait.
+//! The log: one line per event on standard error.
 //!
-//! Two threads write them, one what the server signals and one what the commands complain of. If nobody reads standard
-//! error they block there, and their channels fill up; what does not fit is dropped, and the server's part counted.
+//! One thread writes the lines, and nobody waits for it: if standard error blocks, signals are counted as missed and
+//! complaints are dropped. The thread owns a subscription to the server's signals and shares a short queue with the
+//! commands. It cannot wait for both, so it waits for signals and looks into the queue after each: a command
+//! complains before it ends a session, and the signal of that end wakes the thread. For a complaint that no signal
+//! follows it also looks twice a second.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError, SyncSender, TryRecvError};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use single_server::{Refusal, Signal, SingleServer};
 
-/// Refusals within this time of one that was told are told together.
+/// After a refusal has been reported, further ones are only counted for this long.
 const STORM: Duration = Duration::from_secs(1);
-/// How long signals are left to gather then; a subscription holds as many as come in this time on a fast machine.
+/// How long signals gather meanwhile. Being woken for each would take longer than refusing a client does. A
+/// subscription has room for those of this time.
 const BATCH: Duration = Duration::from_millis(20);
-
-/// How long is waited for a line to be out; who does not read has nothing held up for longer.
+/// How often the thread looks for a complaint that no signal follows.
+const LOOK: Duration = Duration::from_millis(500);
+/// How many complaints wait for standard error.
+const COMPLAINTS: usize = 64;
+/// How long the end of the program waits for a blocked standard error.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Log {
-    pub complaints: Complaints,
-    /// The two threads, which end when there is nothing more to tell.
-    threads: [JoinHandle<()>; 2],
+    /// There will be no more complaints.
+    ended: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
 }
 
-/// Where a command says that something could not be done, although it goes on.
-#[derive(Clone)]
-pub struct Complaints {
-    lines: SyncSender<Vec<u8>>,
-    /// How many have been written, by the thread that does.
-    told: Arc<AtomicUsize>,
-}
+/// Where a command reports problems that do not end it. Never waits.
+#[derive(Clone, Default)]
+pub struct Complaints(Arc<Mutex<VecDeque<String>>>);
 
 impl Complaints {
-    /// Waits a little for the line to be out, so that it stands before those about what happens next.
-    pub fn say(&self, line: String) {
-        let told = self.told.load(Ordering::Acquire);
-        if self.lines.try_send(line.into_bytes()).is_ok() {
-            wait_until(|| self.told.load(Ordering::Acquire) > told);
+    /// Adds a line, unless too many are waiting.
+    pub fn add(&self, line: impl Into<String>) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() < COMPLAINTS {
+            lines.push_back(line.into());
         }
     }
-}
 
-fn wait_until(done: impl Fn() -> bool) {
-    let give_up = Instant::now() + PATIENCE;
-    while !done() && Instant::now() < give_up {
-        thread::sleep(Duration::from_millis(1));
+    fn next(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
 impl Log {
-    pub fn start(server: &SingleServer, quiet: bool) -> io::Result<Log> {
-        let signals = server.signal();
+    /// Starts the thread. Complaints can exist before, because a hook of the server may need them.
+    pub fn start(server: &SingleServer, complaints: Complaints, quiet: bool) -> io::Result<Log> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let mut writer = Writer {
+            ended: ended.clone(),
+            signals: server.signal(),
+            complaints,
+            quiet,
+            quiet_until: None,
+            refused: 0,
+            last: String::new(),
+        };
         let listening = format!("listening on {}", server.local_addr());
-        let log = thread::Builder::new().name("log".into()).spawn(move || {
+        let thread = thread::Builder::new().name("log".into()).spawn(move || {
             if !quiet {
-                say(listening.as_bytes());
+                print(&listening);
             }
-            tell(&signals, quiet);
-        })?;
-        let (lines, complaints) = sync_channel::<Vec<u8>>(16);
-        let told = Arc::new(AtomicUsize::new(0));
-        let telling = told.clone();
-        let complaining = thread::Builder::new().name("complaints".into()).spawn(move || {
-            for line in complaints {
-                say(&line);
-                telling.fetch_add(1, Ordering::Release);
-            }
-        })?;
-        Ok(Log { complaints: Complaints { lines, told }, threads: [log, complaining] })
+            writer.run();
+        });
+        let cannot = |e: io::Error| io::Error::new(e.kind(), format!("cannot start the log thread: {e}"));
+        Ok(Log { ended, thread: thread.map_err(cannot)? })
     }
 
-    /// After the server has stopped: waits for the last line, but not for somebody to read it.
-    pub fn finish(&self) {
-        wait_until(|| self.threads[0].is_finished());
+    /// After the server has stopped: waits for the last line, unless standard error blocks.
+    pub fn finish(self) {
+        self.ended.store(true, Ordering::SeqCst);
+        self.thread.thread().unpark();
+        let give_up = Instant::now() + PATIENCE;
+        while !self.thread.is_finished() && Instant::now() < give_up {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 
 /// The log thread.
-fn tell(signals: &Receiver<Signal>, quiet: bool) {
-    let mut storm = Storm::default();
-    loop {
-        match storm.next(signals) {
-            Ok(Signal::Fault { doing, text, .. }) if quiet => {
-                say(format!("cannot {doing}: {text}").as_bytes())
-            }
-            Ok(_) if quiet => {}
-            Ok(Signal::Refused { peer, why }) => storm.refused(&peer.to_string(), why),
-            Ok(signal) => say(signal.to_string().as_bytes()),
-            Err(RecvTimeoutError::Timeout) => storm.pass(),
-            Err(RecvTimeoutError::Disconnected) => return storm.pass(),
-        }
-    }
-}
-
-/// Refusals that have not been told one by one.
-#[derive(Default)]
-struct Storm {
-    /// When the next line may be printed; `None` in fair weather.
-    until: Option<Instant>,
-    count: u64,
+struct Writer {
+    ended: Arc<AtomicBool>,
+    signals: Receiver<Signal>,
+    complaints: Complaints,
+    /// Only errors are printed.
+    quiet: bool,
+    /// Refusals before this are counted and not printed.
+    quiet_until: Option<Instant>,
+    /// How many have been counted, and the last one.
+    refused: u64,
     last: String,
 }
 
-impl Storm {
-    /// In a storm signals are taken in batches: to be woken for each of them takes more time than to refuse it does.
-    fn next(&self, signals: &Receiver<Signal>) -> Result<Signal, RecvTimeoutError> {
-        let until = match self.until {
-            Some(until) => until,
-            None => return signals.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
+impl Writer {
+    fn run(&mut self) {
         loop {
-            match signals.try_recv() {
-                Err(TryRecvError::Empty) if Instant::now() < until => thread::sleep(BATCH),
-                Err(TryRecvError::Empty) => return Err(RecvTimeoutError::Timeout),
-                Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
-                Ok(signal) => return Ok(signal),
+            let signal = self.next();
+            self.complain();
+            match signal {
+                Ok(Signal::Refused { peer, why }) if !self.quiet => self.refused(&peer.to_string(), why),
+                Ok(signal) if !self.quiet || matches!(signal, Signal::Fault { .. }) => {
+                    print(&signal.to_string())
+                }
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
             }
+            // Looked at for each signal, too: in a storm there may never be a pause.
+            if self.quiet_until.map_or(false, |until| until <= Instant::now()) {
+                self.summarise();
+            }
+        }
+        self.summarise();
+        // The server can stop before the main thread has said why.
+        while !self.ended.load(Ordering::SeqCst) {
+            thread::park_timeout(LOOK);
+        }
+        self.complain();
+    }
+
+    /// Waits for a signal. While refusals are counted, signals are taken in batches.
+    fn next(&self) -> Result<Signal, RecvTimeoutError> {
+        if self.quiet_until.is_none() {
+            return self.signals.recv_timeout(LOOK);
+        }
+        match self.signals.recv_timeout(Duration::ZERO) {
+            Err(RecvTimeoutError::Timeout) => thread::sleep(BATCH),
+            received => return received,
+        }
+        self.signals.recv_timeout(Duration::ZERO)
+    }
+
+    fn complain(&self) {
+        while let Some(line) = self.complaints.next() {
+            print(&line);
         }
     }
 
     fn refused(&mut self, peer: &str, why: Refusal) {
-        if self.until.is_none() {
-            say(format!("refused {peer}: {why}").as_bytes());
-            self.until = Some(Instant::now() + STORM);
+        if self.quiet_until.is_none() {
+            print(&format!("refused {peer}: {why}"));
+            self.quiet_until = Some(Instant::now() + STORM);
         } else {
-            self.count += 1;
+            self.refused += 1;
             self.last = format!("{peer}: {why}");
-        }
-        // Signals may come faster than the time-out is ever asked for.
-        if self.until.map_or(false, |until| until <= Instant::now()) {
-            self.pass();
         }
     }
 
-    /// The second is over: one line for what came in it, and another second if anything did.
-    fn pass(&mut self) {
-        if self.count > 0 {
-            say(format!("refused {} more, the last {}", self.count, self.last).as_bytes());
+    /// Prints how many refusals were counted, and goes on counting if there were any.
+    fn summarise(&mut self) {
+        if self.refused > 0 {
+            print(&format!("refused {} more, the last {}", self.refused, self.last));
         }
-        self.until = Some(Instant::now() + STORM).filter(|_| self.count > 0);
-        self.count = 0;
+        self.quiet_until = Some(Instant::now() + STORM).filter(|_| self.refused > 0);
+        self.refused = 0;
     }
 }
 
-/// One line in one write, so that lines of several writers do not mix. An error has nowhere to go.
-fn say(line: &[u8]) {
-    let _ = io::stderr().write_all(&[line, b"\n"].concat());
+/// Writes a line with one call: the processes of `exec` may write to standard error, too. Errors cannot be reported anywhere.
+fn print(line: &str) {
+    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
 }

@@ -1,68 +1,147 @@
-//! `pipe`: the client speaks to the standard input and output of this process, one client after the other.
+//! `pipe`: connects each client to the standard input and output of this process.
+//!
+//! The main thread writes standard output. Standard input belongs to no client, so one thread reads it for all of them;
+//! what it reads while nobody is connected waits for the next client.
 
-use std::io;
+use std::io::{self, Read, Write};
+use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Inbox, Session};
+use single_server::{Control, Inbox, SendError, Session};
 
-use super::bridge;
-use super::log::Complaints;
+use super::args::Direction;
+use super::Outcome;
 
-/// How long standard input may say nothing to a client that has sent its last byte.
-const QUIET: Duration = Duration::from_millis(500);
+/// A client that has sent its last byte may wait for an answer, as in `echo AT | ncat ...`, or it may have gone; TCP does
+/// not tell which. So it is given answers until standard input has been silent for this long, or until a newcomer waits
+/// for the slot.
+const SILENCE: Duration = Duration::from_millis(500);
+/// How often that is checked.
+const CHECK: Duration = Duration::from_millis(10);
 
-/// The direction from standard input, which belongs to no client and so has one thread for all of them.
 pub struct Pipe {
-    /// Standard input has ended: clients who come now are told at once.
-    ended: Arc<AtomicBool>,
+    direction: Direction,
+    input: Arc<Input>,
+}
+
+/// What is known of standard input.
+struct Input {
+    /// It has ended: clients that connect now are told at once.
+    ended: AtomicBool,
+    /// It has failed, for this reason.
+    error: Mutex<Option<String>>,
+    /// When a byte was last read.
+    spoke: Mutex<Instant>,
 }
 
 impl Pipe {
-    /// Starts to read standard input; what comes while nobody is connected waits for the next client.
-    pub fn start(inbox: Inbox, complaints: Complaints) -> io::Result<Pipe> {
-        let ended = Arc::new(AtomicBool::new(false));
-        let pipe = Pipe { ended: ended.clone() };
-        thread::Builder::new().name("stdin".into()).spawn(move || {
-            if let Err(e) = bridge::to_client(io::stdin(), &inbox) {
-                complaints.say(format!("cannot read standard input: {e}"));
+    /// Starts to read standard input, unless nothing is to be sent.
+    ///
+    /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
+    pub fn start(direction: Direction, inbox: Inbox, control: Control, linger: Duration) -> io::Result<Pipe> {
+        let input = Arc::new(Input {
+            ended: AtomicBool::new(false),
+            error: Mutex::new(None),
+            spoke: Mutex::new(Instant::now()),
+        });
+        let pipe = Pipe { direction, input: input.clone() };
+        if direction == Direction::RecvOnly {
+            return Ok(pipe);
+        }
+        let read = move || match input.read(&inbox) {
+            Ok(()) => {
+                // In this order: a client that connects in between is told twice, which does no harm.
+                input.ended.store(true, Ordering::SeqCst);
+                match direction {
+                    Direction::SendOnly => inbox.finish(),
+                    _ => inbox.half_close(),
+                }
             }
-            // In this order: who connects in between is told twice, which does no harm.
-            ended.store(true, Ordering::SeqCst);
-            inbox.half_close();
-        })?;
+            Err(e) => {
+                let error = format!("cannot read standard input: {e}");
+                *input.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                control.stop();
+                // The main thread prints the error and exits, unless it is stuck in a write to standard output.
+                thread::sleep(linger + Duration::from_secs(1));
+                process::exit(1);
+            }
+        };
+        let cannot =
+            |e: io::Error| io::Error::new(e.kind(), format!("cannot start a thread for standard input: {e}"));
+        thread::Builder::new().name("stdin".into()).spawn(read).map_err(cannot)?;
         Ok(pipe)
     }
 
-    /// One client. An error of standard output is the end of all this is for.
-    pub fn serve(&self, session: &mut Session) -> io::Result<()> {
-        if self.ended.load(Ordering::SeqCst) {
-            session.half_close();
-        }
-        bridge::from_client(session, io::stdout().lock())
-            .map_err(|e| io::Error::new(e.kind(), format!("cannot write to standard output: {e}")))?;
-        self.let_answer(session);
-        Ok(())
+    /// Why standard input failed, if it did.
+    pub fn error(&self) -> Option<String> {
+        self.input.error.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The client has sent its last byte, and may be waiting for an answer, as in `echo AT | ncat ...`; or it has gone.
-    /// TCP does not tell these apart. So what comes from standard input still goes to the client, until that ends or
-    /// says nothing for a while, or the client turns out to have gone.
-    fn let_answer(&self, session: &Session) {
-        let mut before = session.report();
-        let mut quiet_since = Instant::now();
-        while !self.ended.load(Ordering::SeqCst)
-            && !session.inbox().is_closed()
-            && quiet_since.elapsed() < QUIET
-        {
-            thread::sleep(QUIET / 10);
-            let now = session.report();
-            if now.sent != before.sent || now.discarded > 0 {
-                quiet_since = Instant::now();
-                before = now;
+    pub fn serve(&self, session: &mut Session) -> Outcome {
+        if self.input.ended.load(Ordering::SeqCst) {
+            match self.direction {
+                Direction::SendOnly => session.inbox().finish(),
+                _ => session.half_close(),
             }
         }
+        let mut asked = Instant::now();
+        let mut stdout = io::stdout().lock();
+        while let Some(chunk) = session.next_chunk() {
+            asked = Instant::now();
+            if self.direction == Direction::SendOnly {
+                continue;
+            }
+            if let Err(e) = stdout.write_all(&chunk).and_then(|()| stdout.flush()) {
+                return Outcome::Fatal(format!("cannot write to standard output: {e}"));
+            }
+        }
+        if self.direction != Direction::RecvOnly {
+            self.let_answer(session, asked);
+        }
+        Outcome::Served
+    }
+
+    /// Waits until the client has had its answer.
+    fn let_answer(&self, session: &Session, asked: Instant) {
+        let inbox = session.inbox();
+        while !self.input.ended.load(Ordering::SeqCst) && !inbox.is_closed() {
+            let last = asked.max(self.input.last_spoke());
+            // What is not sent yet is counted as discarded.
+            let idle = last.elapsed() >= SILENCE || session.is_awaited();
+            if idle && session.report().discarded == 0 {
+                break;
+            }
+            thread::sleep(CHECK);
+        }
+    }
+}
+
+impl Input {
+    /// The thread of standard input: sends it to the client that is connected, or else to the next one.
+    fn read(&self, inbox: &Inbox) -> io::Result<()> {
+        let mut stdin = io::stdin().lock();
+        loop {
+            let mut buffer = vec![0; 64 * 1024];
+            let count = match stdin.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            *self.spoke.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            buffer.truncate(count);
+            buffer.shrink_to_fit();
+            // Any other error: the client has left while this waited for room. The next bytes are for the next client.
+            if let Err(SendError::Stopped(_)) = inbox.send(buffer) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn last_spoke(&self) -> Instant {
+        *self.spoke.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

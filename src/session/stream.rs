@@ -48,7 +48,8 @@ impl Session<'_> {
     ///
     /// # Errors
     ///
-    /// As for reading, if the session was cut short. At the client's own end of the stream this is `Ok(None)`.
+    /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) at the end of the stream, when the client has closed its side and
+    /// everything has been read. If the session was cut short, as for reading.
     ///
     /// # Examples
     ///
@@ -65,7 +66,7 @@ impl Session<'_> {
     pub fn peek(&self) -> io::Result<Option<u8>> {
         match self.fill(Some(Duration::ZERO)) {
             Ok(true) => Ok(self.rest.borrow().as_ref().map(|rest| rest[0])),
-            Ok(false) => self.check_whole().map(|()| None),
+            Ok(false) => self.check_whole().and(Err(io::ErrorKind::UnexpectedEof.into())),
             Err(_) => Ok(None),
         }
     }

@@ -22,24 +22,27 @@ impl Slot {
     /// `grace` for news that it is. Returns whether the slot is free.
     pub(crate) fn wait_for_handover(&self, handover: Duration, grace: Duration) -> bool {
         let start = Instant::now();
+        let mut state = self.state.lock();
         loop {
-            let state = self.state.lock();
             let live = match &state.live {
                 Some(live) if state.stop_by.is_none() => live.clone(),
                 live => return live.is_none(),
             };
             if live.record.is_unread() && live.is_reset() {
                 self.write_failed_locked(state, &live.record);
+                state = self.state.lock();
                 continue;
             }
             let leaving = live.record.phase() != Phase::Open || self.queue.is_finishing(live.record.number);
-            // Hold no connection while waiting: the slot's is to be the last.
+            // Hold no connection while waiting: only the slot keeps it open.
             drop(live);
             let until = start + if leaving { handover } else { grace };
             if until <= Instant::now() {
                 return false;
             }
-            drop(state.wait_until(Some(until)));
+            state.awaited = leaving;
+            state = state.wait_until(Some(until));
+            state.awaited = false;
         }
     }
 

@@ -5,7 +5,7 @@
 //! last client and watches the time (promise 8).
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use super::Slot;
@@ -35,10 +35,14 @@ impl Slot {
     fn connect_to_acceptor(&self) -> io::Result<()> {
         let mut addr = self.local_addr;
         if addr.ip().is_unspecified() {
-            addr.set_ip(match addr.ip() {
-                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
-            });
+            if addr.is_ipv6() {
+                addr.set_ip(Ipv6Addr::LOCALHOST.into());
+                if TcpStream::connect_timeout(&addr, CONNECT).is_ok() {
+                    return Ok(());
+                }
+                // IPv6 may be turned off on this machine, and `[::]` takes IPv4 clients too.
+            }
+            addr.set_ip(Ipv4Addr::LOCALHOST.into());
         }
         TcpStream::connect_timeout(&addr, CONNECT).map(drop)
     }

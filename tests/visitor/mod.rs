@@ -3,7 +3,7 @@
 #![allow(dead_code)] // each test program uses some of it
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
@@ -12,6 +12,20 @@ use single_server::{Message, Options, Report, Signal, SingleServer};
 
 /// Only a hang takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Says that this machine lacks something that the running test needs. Written past the test harness, which would
+/// swallow it; `.ci/run` collects these lines.
+pub fn skipped(why: &str) {
+    let test = thread::current().name().unwrap_or("a test").to_string();
+    let _ = write!(io::stderr(), "\nSKIPPED {test}: {why}\n");
+}
+
+/// Whether a listener on `[::]` takes IPv4 clients too, as on Linux, but not on OpenBSD.
+pub fn dual_stack() -> bool {
+    TcpListener::bind("[::]:0").map_or(false, |listener| {
+        TcpStream::connect(("127.0.0.1", listener.local_addr().unwrap().port())).is_ok()
+    })
+}
 
 /// Runs something that must come to its end.
 pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
@@ -46,7 +60,15 @@ pub struct Echo {
 }
 
 pub fn echo(options: Options) -> Echo {
-    let server = options.bind("127.0.0.1:0").unwrap();
+    echo_on("127.0.0.1:0", options)
+}
+
+/// Where a server closes its port now and then, which nobody else is to be given meanwhile: an address at which no other
+/// test listens, if the machine has them.
+pub const APART: &str = if cfg!(target_os = "linux") { "127.1.60.2:0" } else { "127.0.0.1:0" };
+
+pub fn echo_on(addr: &str, options: Options) -> Echo {
+    let server = options.bind(addr).unwrap();
     Echo {
         addr: server.local_addr(),
         inbox: server.inbox(),
@@ -199,16 +221,27 @@ pub struct Running {
     pub lines: Receiver<String>,
 }
 
-/// Starts the command on a free port and waits until it listens; `change` is what else the process needs.
+/// Starts the command, on a free port unless the arguments name one, and waits until it listens; `change` is what else
+/// the process needs.
 pub fn start(arguments: &[&str], change: impl FnOnce(&mut std::process::Command)) -> Running {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
-    command
-        .args(["-l", "0"])
-        .args(arguments)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::piped());
+    if !arguments.iter().any(|argument| argument.starts_with("-l") || argument.starts_with("--listen")) {
+        command.args(["-l", "0"]);
+    }
+    command.args(arguments).stdin(std::process::Stdio::null());
     change(&mut command);
-    let mut child = command.spawn().unwrap();
+    started(command)
+}
+
+/// Starts a program that runs the command with these arguments on a free port, and waits until it listens.
+pub fn start_as(mut program: std::process::Command, arguments: &[&str]) -> Running {
+    program.args(["-l", "0"]).args(arguments).stdin(std::process::Stdio::null());
+    started(program)
+}
+
+/// Waits until this command, which runs ours, listens.
+pub fn started(mut command: std::process::Command) -> Running {
+    let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut errors = io::BufReader::new(child.stderr.take().unwrap());
     let (line, lines) = mpsc::channel();
     thread::spawn(move || {
@@ -323,4 +356,53 @@ impl Random {
     pub fn below(&mut self, limit: u64) -> u64 {
         (self.next() >> 11) % limit
     }
+}
+
+/// Starts the command under `strace`, which makes some of its system calls fail as `faults` says (`inject=` is added).
+/// Where that is not possible it says so, and there is nothing to test.
+#[cfg(target_os = "linux")]
+pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
+    let traced = |program: &str| {
+        let mut command = std::process::Command::new("strace");
+        // `-D`: the tracer is the grandchild, so the child is the program itself, and killing it ends both.
+        command.args(["-D", "-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={faults}"), program]);
+        command
+    };
+    if !traced("true").output().map_or(false, |output| output.status.success()) {
+        eprintln!("NOT CHECKED: strace is not installed, or may not trace a process here");
+        return None;
+    }
+    let program = traced(env!("CARGO_BIN_EXE_single-server"));
+    Some(start_as(program, arguments))
+}
+
+/// Waits until the threads of this process that have this name (15 bytes at most) are all asleep, `count` of them.
+#[cfg(target_os = "linux")]
+pub fn all_asleep(name: &str, count: usize) {
+    let state = |task: std::path::PathBuf| {
+        let stat = std::fs::read_to_string(task.join("stat")).ok()?;
+        let (id_and_name, rest) = stat.rsplit_once(") ")?;
+        let named = id_and_name.split_once('(').map_or(false, |(_, found)| found == name);
+        Some(rest.as_bytes()[0]).filter(|_| named)
+    };
+    becomes(vec![b'S'; count], || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        tasks.filter_map(|task| state(task.unwrap().path())).collect::<Vec<u8>>()
+    });
+}
+
+/// Runs a test of the calling test program again, alone in a process that `launcher` starts, and says whether the
+/// caller is in that process: there the test does its work, here it is over. What fails there fails here.
+#[cfg(target_os = "linux")]
+pub fn is_alone_in_process(test: &str, mut launcher: std::process::Command) -> bool {
+    const ALONE: &str = "SINGLE_SERVER_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    launcher.arg(std::env::current_exe().unwrap());
+    launcher.args(["--exact", test, "--nocapture"]).env(ALONE, "1");
+    let output = in_time(test, move || launcher.output().unwrap());
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains(" 1 passed"), "{said}");
+    false
 }

@@ -1,0 +1,71 @@
+//! The part about clients that come back: whether one that closes and connects again at once is served, and how soon a
+//! concurrent client is told meanwhile. The two pull in opposite directions: who waits for news of the first client is
+//! late in telling the second.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::Duration;
+
+use crate::client::{knock, round_trips};
+use crate::contender::{connect, Contender};
+use crate::table::{heading, quantile};
+use crate::Effort;
+
+pub fn returning(effort: Effort) {
+    heading(
+        "returning: clients in turn that read their answer, close, and connect again at once; and how soon a \
+         concurrent client is told",
+    );
+    println!("  {:<36} {:>14} {:>18} {:>16}", "", "served", "first refusal", "in a storm");
+    let contenders = [
+        ("single-server echo", Some(Contender::ours(&["echo"]))),
+        ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
+        ("xinetd, instances = 1, /bin/cat", Contender::tool("xinetd")),
+        ("socat, max-children=1, EXEC:cat", Contender::tool("socat")),
+        ("tcpserver -c 1, /bin/cat", Contender::tool("tcpserver")),
+    ];
+    for (name, contender) in &contenders {
+        let contender = match contender {
+            Some(contender) => contender,
+            None => {
+                println!("  {name:<36} not installed, or it does not start");
+                continue;
+            }
+        };
+        // socat takes half a second for each.
+        let clients = if name.starts_with("single-server") { 1000 / effort.less } else { 30 };
+        let served = (0..clients).filter(|_| visit(contender)).count();
+        thread::sleep(Duration::from_millis(700)); // some take their time to see that a client has gone
+        let mut client = connect(contender.addr);
+        round_trips(&mut client, 1);
+        let alone = (0..9).map(|_| {
+            thread::sleep(Duration::from_millis(150));
+            knock(contender.addr)
+        });
+        let told = |mut times: Vec<Duration>| {
+            times.sort();
+            let median = quantile(&times, 0.5);
+            if median < 190_000.0 {
+                format!("{median:.0} µs")
+            } else {
+                "hangs".to_string()
+            }
+        };
+        let first = told(alone.collect());
+        let storm =
+            told((0..if first == "hangs" { 3 } else { 300 }).map(|_| knock(contender.addr)).collect());
+        println!("  {name:<36} {:>14} {first:>18} {storm:>16}", format!("{served} of {clients}"));
+    }
+}
+
+/// A line there and back, and a close that waits for nothing.
+fn visit(contender: &Contender) -> bool {
+    let answered = || -> std::io::Result<()> {
+        let mut stream = TcpStream::connect(contender.addr)?;
+        stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+        stream.write_all(b"ping")?;
+        stream.read_exact(&mut [0; 4])
+    };
+    answered().is_ok()
+}

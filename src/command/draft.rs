@@ -1,0 +1,139 @@
+//! What the command line has said, checked as a whole: which options go together, and with which command.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use single_server::{Busy, Options};
+
+use super::args::{Args, Command, Direction, Listen};
+use super::values;
+
+/// What has been read so far.
+#[derive(Default)]
+pub struct Draft {
+    pub listen: Option<String>,
+    pub busy: Option<Busy>,
+    pub message: Option<String>,
+    pub idle_timeout: Option<Duration>,
+    pub close_timeout: Option<Duration>,
+    pub handover: Option<Duration>,
+    pub retry: Option<Duration>,
+    pub buffer_size: Option<usize>,
+    pub depth: Option<usize>,
+    pub recv_only: bool,
+    pub send_only: bool,
+    pub stderr: bool,
+    pub once: bool,
+    pub quiet: bool,
+    /// The command's name, and the words after it.
+    pub words: Vec<OsString>,
+}
+
+impl Draft {
+    /// Puts it together.
+    pub fn check(self, mut options: Options) -> Result<Args, String> {
+        let command = self.command()?;
+        let listen = match self.listen.as_deref().unwrap_or("1601") {
+            "stdin" if !cfg!(unix) => {
+                return Err("--listen stdin works on Unix only; give a port".to_string());
+            }
+            "stdin" if self.busy == Some(Busy::Refuse) => {
+                let why = "its other holders keep the socket open";
+                return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
+            }
+            "stdin" if matches!(command, Command::Pipe(Direction::Both | Direction::SendOnly)) => {
+                let why = "it would read from the socket; use pipe --recv-only";
+                return Err(format!("pipe cannot be used with --listen stdin: {why}"));
+            }
+            "stdin" => Listen::Stdin,
+            text => Listen::On(
+                values::addresses(text).map_err(|e| format!("invalid value '{text}' for --listen: {e}"))?,
+            ),
+        };
+        let busy = match (self.busy.unwrap_or(Busy::Drop), self.message) {
+            (busy, None) => busy,
+            (Busy::Drop, Some(mut message)) => {
+                if !message.ends_with('\n') {
+                    message.push('\n');
+                }
+                if message.len() > 4096 {
+                    return Err("--busy-message has over 4,096 bytes; give a shorter text".to_string());
+                }
+                Busy::Tell(message.into_bytes())
+            }
+            (_, Some(_)) => {
+                return Err("--busy-message works with --busy drop only; leave one of them out".to_string());
+            }
+        };
+        let idle_timeout = self.idle_timeout.filter(|time| !time.is_zero());
+        options = options.idle_timeout(idle_timeout);
+        if let Some(time) = self.close_timeout {
+            options = options.close_timeout(Some(time).filter(|time| !time.is_zero()));
+        }
+        if let Some(time) = self.handover {
+            options = options.handover(time);
+        }
+        if let Some(size) = self.buffer_size {
+            options = options.buffer_size(size);
+        }
+        if let Some(depth) = self.depth {
+            options = options.depth(depth);
+        }
+        let replace = busy == Busy::Replace;
+        let options = options.busy(busy);
+        Ok(Args { command, listen, options, idle_timeout, replace, once: self.once, quiet: self.quiet })
+    }
+
+    fn command(&self) -> Result<Command, String> {
+        let expected = "expected echo, pipe, exec or forward";
+        let (name, words) = match self.words.split_first() {
+            Some((name, words)) => (name.to_string_lossy(), words),
+            None => return Err(format!("missing command: {expected}; see single-server --help")),
+        };
+        let (command, used) = match &name[..] {
+            "echo" => (Command::Echo, 0),
+            "pipe" => {
+                let direction = match (self.recv_only, self.send_only) {
+                    (false, false) => Direction::Both,
+                    (true, false) => Direction::RecvOnly,
+                    (false, true) => Direction::SendOnly,
+                    (true, true) => {
+                        return Err("--recv-only and --send-only exclude each other; give one".to_string());
+                    }
+                };
+                (Command::Pipe(direction), 0)
+            }
+            "exec" => {
+                let missing = "missing program for exec: expected a command such as exec -- cat";
+                let (program, arguments) = words.split_first().ok_or(missing)?;
+                let (program, arguments) = (program.clone(), arguments.to_vec());
+                (Command::Exec { program, arguments, stderr: self.stderr }, words.len())
+            }
+            "forward" => {
+                let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
+                let target =
+                    words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
+                let target = target.to_string_lossy().into_owned();
+                if !values::is_target(&target) {
+                    return Err(format!("invalid target '{target}' for forward: {expected}"));
+                }
+                (Command::Forward { target, retry: self.retry.unwrap_or_default() }, 1)
+            }
+            other => return Err(format!("unknown command '{other}': {expected}")),
+        };
+        if let Some(word) = words.get(used) {
+            let word = word.to_string_lossy();
+            return Err(format!("unexpected argument '{word}' after {name}; see single-server --help"));
+        }
+        let of_one_command = [
+            ("--recv-only", self.recv_only, "pipe"),
+            ("--send-only", self.send_only, "pipe"),
+            ("--stderr", self.stderr, "exec"),
+            ("--retry", self.retry.is_some(), "forward"),
+        ];
+        match of_one_command.iter().find(|(_, given, owner)| *given && *owner != name) {
+            Some((option, _, owner)) => Err(format!("{option} works with {owner} only; leave it out")),
+            None => Ok(command),
+        }
+    }
+}

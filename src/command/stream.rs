@@ -1,0 +1,53 @@
+//! What a session can be connected to: a byte stream in both directions whose writes can time out and whose reads can be
+//! ended by another thread.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// A write that makes no progress returns after this time.
+pub const PATIENCE: Duration = Duration::from_millis(100);
+
+/// The other side of a session. Its `write` times out after [`PATIENCE`]; its `read` may time out, too.
+pub trait Stream: Sync {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize>;
+    fn write(&self, bytes: &[u8]) -> io::Result<usize>;
+    /// After `Both`, a read that is blocked on another thread returns.
+    fn shutdown(&self, how: Shutdown);
+}
+
+impl Stream for TcpStream {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &*self, into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = TcpStream::shutdown(self, how);
+    }
+}
+
+#[cfg(unix)]
+impl Stream for UnixStream {
+    fn read(&self, into: &mut [u8]) -> io::Result<usize> {
+        Read::read(&mut &*self, into)
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut &*self, bytes)
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        let _ = UnixStream::shutdown(self, how);
+    }
+}
+
+/// Of a timeout that was set on a stream. On Unix, `TimedOut` is the end of a connection whose other side has vanished.
+pub fn is_timeout(error: &io::Error) -> bool {
+    error.kind() == if cfg!(unix) { ErrorKind::WouldBlock } else { ErrorKind::TimedOut }
+}

@@ -1,0 +1,116 @@
+//! The stream of a served client: `std`'s, except on Windows, where a wrapper keeps two promises that the other files rely on.
+//!
+//! On Windows a `shutdown` does not wake a thread that is inside a read or a write, and a write that times out does not say
+//! how many bytes went. So no call blocks for long there: a read first peeks, in short slices, since a peek that times
+//! out has taken nothing; and a write is made without blocking, and repeated. The price is a delay of up to a slice when a
+//! session is cut, and pauses of some milliseconds while the client takes nothing.
+
+#[cfg(windows)]
+pub(crate) use windows::{new, Stream};
+
+#[cfg(not(windows))]
+pub(crate) type Stream = std::net::TcpStream;
+
+#[cfg(not(windows))]
+pub(crate) fn new(stream: std::net::TcpStream) -> Stream {
+    stream
+}
+
+#[cfg(windows)]
+mod windows {
+    use std::io::{self, ErrorKind, IoSlice, Read, Write};
+    use std::net::{Shutdown, TcpStream};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::Mutex;
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use crate::monitor::lock;
+
+    /// A read looks this often whether the stream has been shut down.
+    const SLICE: Duration = Duration::from_millis(100);
+
+    /// The pauses between attempts to write into a full send buffer: the first one, doubled up to the longest.
+    const FIRST_PAUSE: Duration = Duration::from_millis(1);
+    const LONGEST_PAUSE: Duration = Duration::from_millis(16);
+
+    pub(crate) struct Stream {
+        inner: TcpStream,
+        /// No more is read or written: what `shutdown` does for blocked calls elsewhere.
+        is_shut_down: AtomicBool,
+        write_timeout: Mutex<Option<Duration>>,
+    }
+
+    pub(crate) fn new(inner: TcpStream) -> Stream {
+        // An error means that the connection is already broken, which the reader finds out.
+        let _ = inner.set_read_timeout(Some(SLICE));
+        Stream { inner, is_shut_down: AtomicBool::new(false), write_timeout: Mutex::new(None) }
+    }
+
+    impl Stream {
+        pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+            if how != Shutdown::Write {
+                self.is_shut_down.store(true, Ordering::SeqCst);
+            }
+            self.inner.shutdown(how)
+        }
+
+        pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+            self.inner.set_nodelay(nodelay)
+        }
+
+        pub(crate) fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+            *lock(&self.write_timeout) = timeout;
+            Ok(())
+        }
+
+        pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
+            self.inner.take_error()
+        }
+    }
+
+    impl Read for &Stream {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            while !self.is_shut_down.load(Ordering::SeqCst) {
+                match self.inner.peek(&mut [0]).and_then(|_| (&self.inner).read(buffer)) {
+                    Err(e) if e.kind() == ErrorKind::TimedOut => {}
+                    // The writer is inside a write, which does not block.
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+                    result => return result,
+                }
+            }
+            Ok(0)
+        }
+    }
+
+    impl Write for &Stream {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.write_vectored(&[IoSlice::new(bytes)])
+        }
+
+        fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+            let timeout = *lock(&self.write_timeout);
+            let start = Instant::now();
+            let mut pause = FIRST_PAUSE;
+            while !self.is_shut_down.load(Ordering::SeqCst) {
+                self.inner.set_nonblocking(true)?;
+                let written = (&self.inner).write_vectored(slices);
+                self.inner.set_nonblocking(false)?;
+                match written {
+                    Err(e) if e.kind() == ErrorKind::WouldBlock => {}
+                    result => return result,
+                }
+                if timeout.map_or(false, |timeout| start.elapsed() >= timeout) {
+                    return Err(ErrorKind::TimedOut.into()); // and nothing has been written
+                }
+                thread::sleep(pause);
+                pause = LONGEST_PAUSE.min(pause * 2);
+            }
+            Err(ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}
