@@ -310,7 +310,10 @@ impl Options {
     /// let mut messages = server.outbox().iter();
     /// let _end = messages.find(|message| matches!(message, Message::ProducerFinished(_)));
     /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
-    /// assert!(matches!(signals.recv(), Ok(Signal::ProducerFinished(report)) if report.reason == Reason::Gone));
+    /// match signals.recv() {
+    ///     Ok(Signal::ProducerFinished(report)) => assert_eq!(report.reason, Reason::Gone),
+    ///     other => panic!("{other:?}"),
+    /// }
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {

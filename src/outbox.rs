@@ -33,7 +33,8 @@ use crate::yielding;
 /// let outbox = server.outbox();
 /// // Nobody has connected yet.
 /// assert_eq!(outbox.try_recv().unwrap_err(), TryRecvError::Empty);
-/// assert_eq!(outbox.recv_timeout(Duration::from_millis(1)).unwrap_err(), RecvTimeoutError::Timeout);
+/// let nothing = outbox.recv_timeout(Duration::from_millis(1));
+/// assert_eq!(nothing.unwrap_err(), RecvTimeoutError::Timeout);
 /// // And nobody will any more.
 /// server.control().stop();
 /// assert!(outbox.recv().is_err());
@@ -140,8 +141,14 @@ impl Outbox {
     ///
     /// let server = SingleServer::bind("127.0.0.1:0")?;
     /// TcpStream::connect(server.local_addr())?.write_all(b"12345")?;
-    /// let to_the_end = server.outbox().iter().take_while(|message| !matches!(message, Message::ProducerFinished(_)));
-    /// let count: usize = to_the_end.map(|message| if let Message::Data(chunk) = message { chunk.len() } else { 0 }).sum();
+    /// let mut count = 0;
+    /// for message in server.outbox().iter() {
+    ///     match message {
+    ///         Message::Data(chunk) => count += chunk.len(),
+    ///         Message::ProducerFinished(_) => break,
+    ///         _ => {}
+    ///     }
+    /// }
     /// assert_eq!(count, 5);
     /// # Ok::<(), std::io::Error>(())
     /// ```

@@ -20,7 +20,7 @@ use std::str::FromStr;
 /// assert!(!lab.contains("192.168.2.7".parse().unwrap()));
 ///
 /// let error = "192.168.1.0/33".parse::<Prefix>().unwrap_err();
-/// assert_eq!(error.to_string(), "\"192.168.1.0/33\" is not an IP address or prefix such as 10.0.0.0/8 or fd00::/8");
+/// assert!(error.to_string().starts_with("\"192.168.1.0/33\" is not an IP address or prefix"));
 /// # Ok::<(), single_server::ParsePrefixError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
