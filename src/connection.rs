@@ -74,6 +74,24 @@ impl Connection {
         !matches!(self.stream.take_error(), Ok(None))
     }
 
+    /// What comes next from the client, without waiting and without taking it: data or nothing yet (`None`), the client's FIN
+    /// (`Some(false)`), or a reset (`Some(true)`). The kernel tells a reset once, so the caller must act on it.
+    ///
+    /// Meanwhile the stream does not block: a read or a write that another thread begins in these microseconds can fail with
+    /// `WouldBlock` and must be tried again.
+    pub(crate) fn upcoming_end(&self) -> Option<bool> {
+        self.stream.set_nonblocking(true).ok()?;
+        let next = self.stream.peek(&mut [0]);
+        // If this failed, reader and writer would only spin until the session ends.
+        let _ = self.stream.set_nonblocking(false);
+        match next {
+            Ok(0) => Some(false),
+            Ok(_) => None,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            Err(_) => Some(true),
+        }
+    }
+
     /// Sends a FIN after everything written so far; the client can still send.
     pub(crate) fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);

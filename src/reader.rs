@@ -9,6 +9,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::thread;
 
 use crate::chunk::Chunk;
 use crate::connection::WeakConnection;
@@ -51,7 +52,10 @@ fn serve(slot: &Slot, session: &WeakConnection) {
                 deliver(slot, record, Event::Data(Chunk::received(buffer, count, record.clone())))
             }
             Ok((buffer, _)) => slot.pool.put(buffer),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            // `WouldBlock`: the acceptor is looking at the connection at this moment.
+            Err(e) if matches!(e.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {
+                thread::yield_now()
+            }
             Err(_) => return slot.read_ended(record, true),
         }
     }

@@ -64,6 +64,16 @@ mod windows {
             Ok(())
         }
 
+        /// Does nothing: a write changes this for itself.
+        pub(crate) fn set_nonblocking(&self, _: bool) -> io::Result<()> {
+            Ok(())
+        }
+
+        /// Tells nothing, since it must not interfere with a write.
+        pub(crate) fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::WouldBlock.into())
+        }
+
         pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {
             self.inner.take_error()
         }

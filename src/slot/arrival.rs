@@ -28,12 +28,16 @@ impl Slot {
                 Some(live) if state.stop_by.is_none() => live.clone(),
                 live => return live.is_none(),
             };
-            if live.record.is_unread() && live.is_reset() {
+            // The reader may be late, so this looks at the connection itself.
+            let end = if live.record.phase() == Phase::Open { live.upcoming_end() } else { None };
+            if end == Some(true) || live.record.is_unread() && live.is_reset() {
                 self.write_failed_locked(state, &live.record);
                 state = self.state.lock();
                 continue;
             }
-            let leaving = live.record.phase() != Phase::Open || self.queue.is_finishing(live.record.number);
+            let leaving = end.is_some()
+                || live.record.phase() != Phase::Open
+                || self.queue.is_finishing(live.record.number);
             // Hold no connection while waiting: only the slot keeps it open.
             drop(live);
             let until = start + if leaving { handover } else { grace };

@@ -369,7 +369,7 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
         command
     };
     if !traced("true").output().map_or(false, |output| output.status.success()) {
-        eprintln!("NOT CHECKED: strace is not installed, or may not trace a process here");
+        skipped("strace is not installed, or must not trace a process");
         return None;
     }
     let program = traced(env!("CARGO_BIN_EXE_single-server"));
