@@ -204,17 +204,17 @@ impl Outbox {
 
     /// The next message if there is one now.
     pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
-        if woken && self.slot.events.take_woken() {
-            return Ok(Message::Woken);
-        }
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));
         }
         loop {
-            // The facts are read before the channel, and the later fact before the earlier one: what they promise to be
-            // there, or not to come any more, is then seen.
+            // The facts are read before the channel, and again after each `Wake` in it. `closed` is read before the others,
+            // because they may still change before it.
             let closed = self.slot.events.is_closed();
+            if woken && self.slot.events.take_woken() {
+                return Ok(Message::Woken);
+            }
             let told = self.open.borrow().as_ref().map_or(false, |record| record.is_told());
             match self.events.try_recv() {
                 Ok(event) => {
