@@ -59,8 +59,6 @@ impl Acceptor {
                 Err(e) => self.wait_out("accept a connection", e),
             }
         }
-        self.listener = None; // the port is free before anybody is told so
-        self.slot.acceptor_done();
     }
 
     /// The listener, once it is time to accept; `None` when the server stops.
@@ -139,6 +137,15 @@ impl Acceptor {
         });
         self.slot.pause(self.pause);
         self.pause = LONGEST_PAUSE.min(self.pause * 2);
+    }
+}
+
+/// Also if the `admit` hook has panicked.
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        self.listener = None; // the port is free before anybody is told so
+        self.slot.forget_listener();
+        self.slot.acceptor_done();
     }
 }
 

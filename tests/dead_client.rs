@@ -291,6 +291,8 @@ fn a_link_that_goes_dead_without_a_fin_frees_the_slot() {
     assert!(line.contains(": idle, 6 bytes in, 6 bytes out"), "{line}");
 }
 
+// Windows reports a reset only to a read or a write.
+#[cfg(not(windows))]
 #[test]
 fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_idle_timeout() {
     let options = Options::new().idle_timeout(IDLE).buffer_size(1000).depth(1);
