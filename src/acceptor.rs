@@ -1,6 +1,6 @@
-//! The acceptor thread: it takes connections, and it alone decides who is served.
+//! The acceptor thread: accepts connections. It alone decides who is served.
 //!
-//! Owns the listener. Gives the slot to a client when the busy flag is down, and otherwise applies the [`Busy`] policy: each
+//! Owns the listener. Gives the slot to a client if the busy flag is clear, and otherwise applies the [`Busy`] policy: each
 //! policy is an arm in [`meet`](Acceptor::meet) or [`listener`](Acceptor::listener). An error of `accept` is signalled and
 //! followed by a pause; only `stop` ends the loop (promises 1, 4, 7 and 10).
 
@@ -22,7 +22,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// A client that closes and reconnects at once can arrive before the reader has seen its FIN. So the acceptor waits this
 /// long for news before it refuses a client ...
 const GRACE: Duration = Duration::from_millis(5);
-/// ... unless it has refused another one so recently: in a storm of refusals each is to be quick.
+/// ... unless it has refused another one this recently: in a storm of refusals each one must be quick.
 const STORM: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {
@@ -32,8 +32,8 @@ pub(crate) struct Acceptor {
     /// How long to wait after the next error in a row.
     pause: Duration,
     last_refusal: Option<Instant>,
-    /// The session whose slot a newcomer has waited for in vain, and until when nobody waits for it again. So clients that
-    /// wait in the backlog meanwhile are not all kept waiting in turn.
+    /// The session whose slot a newcomer has waited for in vain, and until when no other newcomer waits for it. Without
+    /// this, each client in the backlog would wait for the whole handover time, one after the other.
     in_vain: Option<(u64, Instant)>,
 }
 
@@ -107,7 +107,7 @@ impl Acceptor {
         slot.begin(stream, peer);
     }
 
-    /// Waits for the slot, if the client that has it is leaving. Returns whether the slot is free.
+    /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self) -> bool {
         let start = Instant::now();
         let session = self.slot.queue.session();
@@ -123,7 +123,7 @@ impl Acceptor {
         free
     }
 
-    /// Tells the subscribers, before the client sees its connection dropped by the caller.
+    /// Signals the refusal. The caller then drops the connection, so subscribers know of it before the client does.
     fn refuse(&self, peer: SocketAddr, why: Refusal) {
         self.slot.signals.send(Signal::Refused { peer, why });
     }
@@ -143,13 +143,13 @@ impl Acceptor {
 /// Also if the `admit` hook has panicked.
 impl Drop for Acceptor {
     fn drop(&mut self) {
-        self.listener = None; // the port is free before anybody is told so
+        self.listener = None; // before `acceptor_done`, which reports that the port is free
         self.slot.forget_listener();
         self.slot.acceptor_done();
     }
 }
 
-/// Whether an error of `accept` is that of one client, which has gone before it was accepted.
+/// Whether an error of `accept` concerns one client only, which closed or reset before it was accepted.
 fn is_about_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }

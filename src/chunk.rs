@@ -1,8 +1,8 @@
 //! A run of bytes: what the reader puts into the outbox, and what the application puts into the inbox.
 //!
-//! Belongs to whoever holds it, on any thread. A chunk that came from a client remembers its session, so an answer made of
-//! it cannot reach another client (promise 3), and returns its buffer to the pool when it is dropped, so a server runs on a
-//! handful of buffers (promise 5).
+//! A plain value, used on any thread. A chunk that came from a client remembers its session, so sending it on cannot reach
+//! another client (promise 3). Dropping it returns its buffer to the pool, so a server needs only a few buffers
+//! (promise 5).
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -15,10 +15,10 @@ use crate::record::Record;
 
 /// A run of bytes, received or to be sent. It dereferences to `[u8]`.
 ///
-/// What a client sends arrives in chunks of 1 byte up to [`Options::buffer_size`](crate::Options::buffer_size). Where one
-/// ends and the next begins means nothing, as always with TCP. Dropping a chunk, on whatever thread, returns its buffer to
-/// the reader. An application may keep chunks; the reader then makes further buffers, so they cost the memory that they
-/// hold, which is a whole buffer each.
+/// A client's bytes arrive in chunks of 1 byte up to [`Options::buffer_size`](crate::Options::buffer_size). TCP is a byte
+/// stream, so the boundaries between chunks carry no meaning. Dropping a chunk, on any thread, returns its buffer to the
+/// reader. An application may keep chunks; the reader then allocates further buffers. A kept chunk occupies a whole buffer,
+/// however few bytes it holds.
 ///
 /// A chunk can be made of anything that holds bytes. A `Vec<u8>` or a `String` is not copied.
 ///
@@ -37,7 +37,7 @@ pub struct Chunk {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The session it came from; `None` for what the application made itself.
+    /// The session it came from; `None` if the application made it.
     from: Option<Arc<Record>>,
 }
 
@@ -88,7 +88,7 @@ impl Default for Chunk {
     }
 }
 
-/// A copy of the bytes. It goes to the same client as the original, if that came from one.
+/// A copy of the bytes. If the original came from a client, the copy can be sent to that client only, too.
 impl Clone for Chunk {
     fn clone(&self) -> Chunk {
         Chunk { buffer: self.to_vec(), start: 0, end: self.len(), from: self.from.clone() }

@@ -1,7 +1,7 @@
-//! A connection: the stream of a session together with its record, and the ways to read, write and close it.
+//! A connection: the stream of a session with its record, and how it is read, written and closed.
 //!
 //! Only the slot owns connections. The reader and the writer hold a [`WeakConnection`] and borrow the connection for the
-//! time of a call, so the descriptor is closed as soon as the slot lets go of it (promises 4 and 6).
+//! duration of a call, so the descriptor is closed as soon as the slot drops it (promises 4 and 6).
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -12,7 +12,7 @@ use crate::chunk::Chunk;
 use crate::record::Record;
 use crate::stream::{self, Stream};
 
-/// How many messages one write takes along.
+/// The maximum number of messages in one write.
 pub(crate) const GATHER: usize = 128;
 
 /// A blocked write returns this often, so the writer can check its deadlines.
@@ -43,7 +43,7 @@ impl WeakConnection {
 impl Connection {
     pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Connection {
         let stream = stream::new(stream);
-        // An error means that the connection is already broken, which the reader finds out.
+        // An error means that the connection is already broken, which the reader will find out.
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
         Connection { stream, record }
@@ -57,7 +57,7 @@ impl Connection {
         (&self.stream).read(buffer)
     }
 
-    /// Writes what the kernel takes of the chunks, in one call.
+    /// Writes as much of the chunks as the kernel takes, in one call.
     pub(crate) fn write(&self, chunks: &[Chunk]) -> io::Result<usize> {
         if let [chunk] = chunks {
             return (&self.stream).write(chunk);
@@ -69,16 +69,16 @@ impl Connection {
         (&self.stream).write_vectored(&slices[..chunks.len().min(GATHER)])
     }
 
-    /// Whether the connection has been reset. The kernel tells this once, so the caller must act on it.
+    /// Whether the connection has been reset. The kernel reports this once, so the caller must act on it.
     pub(crate) fn is_reset(&self) -> bool {
         !matches!(self.stream.take_error(), Ok(None))
     }
 
-    /// What comes next from the client, without waiting and without taking it: data or nothing yet (`None`), the client's FIN
-    /// (`Some(false)`), or a reset (`Some(true)`). The kernel tells a reset once, so the caller must act on it.
+    /// Peeks at the connection without waiting: `Some(false)` if the client's FIN comes next, `Some(true)` for a reset,
+    /// `None` for data or nothing yet. The kernel reports a reset once, so the caller must act on it.
     ///
-    /// Meanwhile the stream does not block: a read or a write that another thread begins in these microseconds can fail with
-    /// `WouldBlock` and must be tried again.
+    /// The stream is non-blocking during the call. A read or write that another thread begins in these microseconds can
+    /// fail with `WouldBlock` and must be tried again.
     pub(crate) fn upcoming_end(&self) -> Option<bool> {
         self.stream.set_nonblocking(true).ok()?;
         let next = self.stream.peek(&mut [0]);
@@ -97,12 +97,12 @@ impl Connection {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
-    /// Ends both directions: tells the client with a FIN, and wakes the reader and the writer from their calls.
+    /// Shuts both directions down: sends a FIN, and makes blocked reads and writes return.
     pub(crate) fn close(&self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// Wakes the reader, but sends no FIN. When the last owner drops the connection, the kernel sends a RST if data of the
+    /// Makes a blocked read return, but sends no FIN. When the connection is dropped, the kernel sends a RST if data of the
     /// client is unread, and a FIN otherwise; `std` cannot ask for a RST.
     pub(crate) fn abort(&self) {
         let _ = self.stream.shutdown(Shutdown::Read);
@@ -114,7 +114,7 @@ pub(crate) fn is_timeout(error: &io::Error) -> bool {
     error.kind() == if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock }
 }
 
-/// Turns a client away, with a message that may be empty. Waits for nothing.
+/// Sends a message, which may be empty, to a refused client and closes the connection. Does not wait.
 pub(crate) fn turn_away(mut stream: TcpStream, message: &[u8]) {
     let mut scrap = [0; 4096];
     // The message fits into the empty send buffer of a new connection, so one write takes all of it.

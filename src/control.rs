@@ -1,4 +1,4 @@
-//! The control box: what any thread may ask of the server. Nothing here waits.
+//! The control handle: lets any thread end the session or the server, or wake the application. Nothing here waits.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -85,8 +85,8 @@ impl Control {
 
     /// Makes the outbox return a [`Message::Woken`](crate::Message::Woken), at most one for all calls since the last one.
     ///
-    /// With it an application can wait for clients and for its own events in one place: the thread that has an event for it
-    /// notes it, and calls this. A [`Session`](crate::Session) does not see it; the outbox returns it after the session.
+    /// This lets an application wait for clients and for its own events in one place: the thread that produces an event
+    /// stores it and then calls this. A [`Session`](crate::Session) skips it; the outbox returns it after the session.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! The echo: every byte goes back to the client who sent it.
+//! The echo server: sends every byte back to the client it came from. Runs on the application's thread.
 
 use crate::message::Message;
 use crate::server::SingleServer;
@@ -6,8 +6,7 @@ use crate::server::SingleServer;
 /// Sends every byte back to the client it came from, one client after the other, until the server is stopped.
 ///
 /// Runs on the calling thread. A chunk goes from the outbox to the inbox without a copy, and its buffer returns to the
-/// reader once it is written. The end of a session is dropped as it comes, which closes the connection behind the last
-/// byte.
+/// reader once it is written. The end of a session is dropped at once, which closes the connection after the last byte.
 ///
 /// # Examples
 ///

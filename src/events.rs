@@ -1,9 +1,9 @@
-//! The sending half of the outbox: an mpsc channel to the application, and the facts that need no room in it.
+//! The sending half of the outbox: an mpsc channel to the application, and the flags that need no room in it.
 //!
-//! The reader puts clients and chunks into the channel, and waits if that is full. That the application was asked to wake,
-//! or that the server has stopped, is a fact behind a lock; the application reads the facts first and the channel second.
-//! A `Wake` in the channel only makes an application that sleeps there look again, so it may be dropped if the channel is
-//! full.
+//! The reader puts clients and chunks into the channel, and waits while it is full. Wake-ups and the end of the server are
+//! facts, stored under a lock; the application reads the facts first and the channel second. A `Wake` in the channel only
+//! makes an application that blocks there read the facts again. If the channel is full, the application does not block, so
+//! the `Wake` may be dropped.
 
 use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Mutex};
@@ -45,7 +45,7 @@ impl Events {
         let _ = self.channel.send(event);
     }
 
-    /// Makes an application that waits for an event look at the facts.
+    /// Makes an application that waits for an event read the facts.
     pub(crate) fn wake(&self) {
         let mut facts = lock(&self.facts);
         if !facts.wake_queued {

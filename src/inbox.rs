@@ -1,8 +1,8 @@
 //! The inbox: a handle for sending to the client.
 //!
-//! Cloned freely and used by any thread of the application; the writer is at the other end. Sending is where backpressure
-//! is felt and where bytes get their address: an answer can reach the session that it belongs to and no other, and other
-//! bytes belong to the client that is connected at that moment or, if there is none, to the next one (promise 3).
+//! Used by any thread of the application; the writer is at the other end. Sending blocks for backpressure, and it decides
+//! which session the bytes are for: an answer reaches its own session or nobody; other bytes go to the client that is
+//! connected at that moment or, if there is none, to the next one (promise 3).
 
 use std::error::Error;
 use std::fmt;
@@ -14,10 +14,10 @@ use crate::queue::{Output, Refused};
 use crate::record::Record;
 use crate::slot::Slot;
 
-/// The sending end of the server: what you put in here goes to the client. A cheap handle that can be cloned and sent to
-/// other threads.
+/// The sending end of the server: sends bytes to the client. A cheap handle that can be cloned and sent to other
+/// threads.
 ///
-/// Kamaelia names a component's boxes from the component's side: what you send to the component arrives in its *inbox*.
+/// Kamaelia names channels from the component's side: the component receives in its *inbox* what you send to it.
 ///
 /// An inbox is *unaddressed* ([`SingleServer::inbox`](crate::SingleServer::inbox)) or *addressed* to one session
 /// ([`Session::inbox`](crate::Session::inbox), [`Client::inbox`](crate::Client::inbox),
@@ -25,14 +25,14 @@ use crate::slot::Slot;
 ///
 /// - Bytes sent to an unaddressed inbox go to the client that is connected or, if there is none, wait for the next one.
 /// - Bytes sent to an addressed inbox go to that client or to nobody.
-/// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, whatever inbox it is sent to.
+/// - A [`Chunk`] that came from a client of the same server goes to that client or to nobody, through any inbox.
 ///
-/// So send an answer that is not made of the chunk itself to an addressed inbox: its client may have left, and another may
-/// have come, by the time the answer is ready.
+/// So send an answer through an addressed inbox, unless it is the client's chunk itself: by the time the answer is ready,
+/// its client may have left and another may have connected.
 ///
 /// The inbox holds 1,024 messages that together occupy at most [`buffer_size`](crate::Options::buffer_size) times
 /// [`depth`](crate::Options::depth) bytes of memory, or one message that is larger than that. Threads that wait for room get
-/// it in the order in which they came.
+/// it in the order of their arrival.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     pub(crate) slot: Arc<Slot>,
@@ -48,7 +48,7 @@ impl Inbox {
         Inbox { slot: slot.clone(), to: Some(record.clone()) }
     }
 
-    /// Sends bytes, and waits as long as there is no room in the inbox.
+    /// Sends bytes. Waits while there is no room in the inbox.
     ///
     /// Returns as soon as the bytes are in the inbox, before they are written to the client. Nothing is copied. Bytes
     /// accepted for a client that then leaves are discarded, and counted in its [`Report`](crate::Report).
@@ -61,7 +61,7 @@ impl Inbox {
     ///
     /// # Examples
     ///
-    /// What is sent before anybody is connected waits for the first client:
+    /// Bytes sent before anybody is connected wait for the first client:
     ///
     /// ```
     /// use single_server::SingleServer;
@@ -110,7 +110,7 @@ impl Inbox {
     }
 
     fn put(&self, chunk: Chunk, may_wait: bool) -> Result<(), SendError> {
-        // The pool tells which server a chunk came from.
+        // Each server has a pool of its own, so the pool identifies the server that a chunk came from.
         let origin = chunk.origin().filter(|record| Arc::ptr_eq(&record.pool, &self.slot.pool));
         let to = origin.or(self.to.as_ref()).map(|record| record.number);
         self.slot.queue.put(to, chunk, may_wait).map_err(|(refused, chunk)| match refused {
@@ -120,12 +120,12 @@ impl Inbox {
         })
     }
 
-    /// Half-closes the session: once everything sent before is written, the client sees the end of the stream, while what
-    /// it sends still arrives. Does not wait for that.
+    /// Half-closes the session: the client sees the end of the stream after everything sent before, and can still send.
+    /// Does not wait for that.
     ///
-    /// On an unaddressed inbox this means the client that is connected or, if there is none, the next one. Bytes sent later
-    /// for the same client are refused with [`SendError::Over`]. The session goes on until the client closes its side, too,
-    /// or the application ends it.
+    /// An unaddressed inbox half-closes the session of the client that is connected or, if there is none, of the next one.
+    /// Bytes sent later for the same client are refused with [`SendError::Over`]. The session continues until the client
+    /// closes its side, too, or the application ends it.
     ///
     /// # Examples
     ///
@@ -154,16 +154,16 @@ impl Inbox {
         self.slot.queue.close(self.to.as_ref().map(|record| record.number), Output::HalfClosed);
     }
 
-    /// Finishes the session that this leads to, or the current one: once everything sent before is written, it ends.
-    /// Does not wait for that.
+    /// Finishes the session that this inbox is addressed to, or else the current one: the session ends once everything sent
+    /// before is written. Does not wait for that.
     ///
     /// A client that does not read delays it; an [`idle_timeout`](crate::Options::idle_timeout) limits that. See
     /// [`Client`](crate::Client) for an example.
     ///
-    /// The connection of a client that has not closed its side then lingers, while the slot is free: what the client still
-    /// sends is read and discarded until it closes, too, or sends nothing for 5 seconds, for at most 30 seconds or until the
-    /// next client comes. Without that, the kernel would reset the connection, and the client could lose the end of what was
-    /// sent to it.
+    /// If the client has not closed its side, its connection then lingers, while the slot is already free: the server reads
+    /// and discards what the client still sends. This ends when the client closes, when it sends nothing for 5 seconds, after
+    /// 30 seconds, or when the next client connects. Without it, the kernel would reset the connection, and the client could
+    /// lose the last bytes sent to it.
     ///
     /// # Examples
     ///
@@ -188,11 +188,11 @@ impl Inbox {
         }
     }
 
-    /// Aborts the session that this leads to, or the current one: its connection is cut now, and what is still in the inbox
-    /// for it is discarded. Does not wait.
+    /// Aborts the session that this inbox is addressed to, or else the current one: cuts its connection now, and discards the
+    /// bytes that are still in the inbox for it. Does not wait.
     ///
     /// The client sees a reset if data that it has sent is unread, or if it sends more, and otherwise the end of the stream:
-    /// `std` cannot ask for a reset. The report counts what was discarded.
+    /// `std` cannot ask for a reset. The report counts the discarded bytes.
     ///
     /// # Examples
     ///
@@ -213,7 +213,8 @@ impl Inbox {
         }
     }
 
-    /// Returns whether the session that this leads to has ended; of an unaddressed inbox, whether the server was stopped.
+    /// Returns whether the session that this inbox is addressed to has ended; if it is unaddressed, whether the server was
+    /// stopped.
     ///
     /// # Examples
     ///
@@ -251,7 +252,7 @@ impl Inbox {
 
 /// Each write is one message, copied once, of at most [`buffer_size`](crate::Options::buffer_size) bytes.
 ///
-/// `flush` does nothing: what is in the inbox is already on its way. Errors are those of [`send`](Inbox::send), with kind
+/// `flush` does nothing: the writer needs no request to send. Errors are those of [`send`](Inbox::send), with kind
 /// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
 impl Write for &Inbox {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -276,7 +277,7 @@ impl Write for Inbox {
     }
 }
 
-/// Why an [`Inbox`] did not accept bytes; it returns them.
+/// Why an [`Inbox`] did not accept bytes. Each variant returns them.
 ///
 /// # Examples
 ///

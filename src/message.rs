@@ -1,6 +1,6 @@
-//! What comes out of the outbox: messages, and the two that name a session, its client and its end.
+//! The messages of the outbox, and the handles in them: a session's client and its end.
 //!
-//! Plain handles of the application; none of them keeps a descriptor.
+//! Used by the application, on any thread. None of them keeps a descriptor open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use crate::record::Record;
 use crate::signal::Report;
 use crate::slot::Slot;
 
-/// What comes out of the [`Outbox`](crate::Outbox): for each session one `Connected`, any number of `Data`, one
-/// `ProducerFinished`, and only then the next session's `Connected`.
+/// A message of the [`Outbox`](crate::Outbox). Each session gives one `Connected`, any number of `Data`, and one
+/// `ProducerFinished`, and only then comes the next session's `Connected`.
 ///
 /// # Examples
 ///
@@ -165,13 +165,13 @@ impl PartialEq for Client {
 
 impl Eq for Client {}
 
-/// The end of what a client sends. As long as the application holds it, it may still answer.
+/// The end of a client's bytes. As long as the application holds it, it may still answer.
 ///
 /// Dropping it finishes the session: everything put into the inbox before is sent, the slot becomes free, and the connection
 /// is closed, in this order. The drop does not wait for that. If the session has already ended, dropping this does nothing.
 ///
-/// [`Report::complete`](crate::Report::complete) tells whether the client closed its side in good order, or whether the
-/// session was ended by something else.
+/// [`Report::complete`](crate::Report::complete) tells whether the client closed its side, or whether something else ended
+/// the session.
 ///
 /// # Examples
 ///
@@ -217,7 +217,7 @@ impl End {
         End { inbox: Inbox::to(slot, &record), record }
     }
 
-    /// Returns the session's report: how things stand or, once it has ended, the final one.
+    /// Returns the session's report: the current figures or, once it has ended, the final ones.
     ///
     /// # Examples
     ///

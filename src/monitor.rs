@@ -1,7 +1,7 @@
-//! A mutex and its condition variable in one. Notifying costs a system call only if a thread waits.
+//! A mutex combined with a condition variable. Notifying makes a system call only if a thread waits.
 //!
 //! `std`'s `Condvar` calls the kernel on every notification. Here the number of waiting threads is part of the guarded
-//! state, so a thread that has changed the state knows, before it unlocks, whether it must wake anybody.
+//! state, so a thread that has changed the state knows before it unlocks whether it must wake another one.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};

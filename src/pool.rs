@@ -1,5 +1,5 @@
 //! The pool of read buffers. The reader takes buffers out; a [`Chunk`](crate::Chunk) puts its buffer back when it is
-//! dropped, on whatever thread.
+//! dropped, on any thread.
 //!
 //! One pool per server, shared by the reader and all chunks through an `Arc`. That `Arc` also identifies the server: two
 //! chunks belong to the same server if their pools are the same allocation.
@@ -10,9 +10,9 @@ use std::sync::Mutex;
 use crate::monitor::lock;
 
 pub(crate) struct Pool {
-    /// The most recently returned buffer is last and is taken first: its memory is likely to be in a cache.
+    /// A stack: the buffer returned last is taken first, because its memory is likely to be in a cache.
     free: Mutex<Vec<Vec<u8>>>,
-    /// How many free buffers are kept; further ones are freed.
+    /// The maximum number of free buffers; further ones are deallocated.
     capacity: usize,
     pub(crate) buffer_size: usize,
 }
@@ -24,7 +24,7 @@ impl Pool {
 
     /// A buffer of at least `length` bytes, with arbitrary content and with room for `buffer_size`.
     ///
-    /// The room is reserved but not filled: pages that nothing is read into are never touched, so they take no memory.
+    /// The room is reserved but not filled, so pages that no read reaches are never touched and take no memory.
     ///
     /// # Errors
     ///
@@ -32,7 +32,7 @@ impl Pool {
     pub(crate) fn take(&self, length: usize) -> io::Result<Vec<u8>> {
         let free = lock(&self.free).pop();
         let mut buffer = free.unwrap_or_default();
-        // For a buffer of the pool this does nothing, so only a new one can fail.
+        // This does nothing for a pooled buffer, so it can only fail for a new one.
         buffer
             .try_reserve_exact(self.buffer_size.saturating_sub(buffer.len()))
             .map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -42,7 +42,7 @@ impl Pool {
         Ok(buffer)
     }
 
-    /// Takes a buffer back. One that is not of this pool (a copied chunk has such a one) is freed.
+    /// Takes a buffer back. A buffer that did not come from this pool, such as that of a cloned chunk, is deallocated.
     pub(crate) fn put(&self, buffer: Vec<u8>) {
         let mut free = lock(&self.free);
         if free.len() < self.capacity && buffer.capacity() >= self.buffer_size {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// An address or an address prefix such as `192.168.1.0/24` or `fd00::/8`.
 ///
-/// An IPv4 address mapped into IPv6 (`::ffff:192.168.1.7`), as a listener for both families reports it, counts as IPv4.
+/// An IPv4-mapped IPv6 address (`::ffff:192.168.1.7`), as a listener for both families reports it, counts as IPv4.
 ///
 /// # Examples
 ///
@@ -46,12 +46,12 @@ impl Prefix {
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         let address = widen(ip);
-        // Mapped IPv4 addresses lie within ::/0 and some shorter prefixes, but those do not mean to allow IPv4.
+        // Mapped IPv4 addresses lie in ::/0 and other prefixes shorter than ::ffff:0:0/96, which must not allow IPv4.
         address & mask(self.bits) == self.network && (self.bits >= V4_STARTS || !is_v4(address))
     }
 }
 
-/// The number of bits before the IPv4 address in a mapped address.
+/// The position of the IPv4 address in a mapped address, in bits.
 const V4_STARTS: u32 = 96;
 
 fn widen(ip: IpAddr) -> u128 {
@@ -98,7 +98,7 @@ impl From<IpAddr> for Prefix {
     }
 }
 
-/// The error of parsing a [`Prefix`]; it names the text.
+/// An error of parsing a [`Prefix`]; it names the text.
 ///
 /// # Examples
 ///

@@ -1,8 +1,8 @@
-//! The inbox: an mpsc channel to the writer, and the account of what is in it.
+//! The queue behind the inbox: an mpsc channel to the writer, and an account of the room in it.
 //!
-//! Used by every thread that sends, and by the writer, which returns the room of what it has dealt with. Whether bytes are
-//! accepted, and their place in the channel, is decided in one step under one lock. The channel itself never blocks: it
-//! holds everything that the account accepts. Senders wait for room in the account, because there they can be woken when
+//! Used by every thread that sends, and by the writer, which returns room once it has written or discarded a message. One
+//! lock covers the decision to accept bytes and their place in the channel. The channel itself never blocks: it has room
+//! for everything that the account accepts. Senders wait for room in the account, because there they can be woken when
 //! their session is half-closed or ends, or the server stops (promises 2, 3, 5 and 11).
 
 use std::collections::VecDeque;
@@ -11,10 +11,10 @@ use std::sync::mpsc::{sync_channel, Receiver, SyncSender};
 use crate::chunk::Chunk;
 use crate::monitor::{Locked, Monitor};
 
-/// How many messages the inbox holds.
+/// The maximum number of messages in the inbox.
 const MESSAGES: usize = 1024;
 
-/// What travels to the writer.
+/// An item of the channel to the writer.
 pub(crate) enum Parcel {
     /// Bytes, and the number of the session they are for.
     Bytes(u64, Chunk),
@@ -22,14 +22,14 @@ pub(crate) enum Parcel {
     Wake,
 }
 
-/// Our direction of a session.
+/// The state of our direction of a session.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Output {
     /// Bytes are accepted.
     Open,
-    /// No more bytes are accepted; behind what was, the client gets a FIN.
+    /// No more bytes are accepted; after those that were, the client gets a FIN.
     HalfClosed,
-    /// No more bytes are accepted; behind what was, the session ends.
+    /// No more bytes are accepted; after those that were, the session ends.
     Finished,
 }
 
@@ -54,21 +54,21 @@ struct Account {
     output: Output,
     /// How many bytes were accepted for that session.
     taken: u64,
-    /// What is in the channel or in the hands of the writer.
+    /// The memory and the number of messages in the channel or with the writer.
     weight: usize,
     messages: usize,
     /// The tickets of the senders that wait for room, in order of arrival.
     line: VecDeque<u64>,
     next_ticket: u64,
-    /// A `Wake` is in the channel, which has room for one.
+    /// A `Wake` is in the channel, which has room for one beside the messages.
     wake_queued: bool,
     stopped: bool,
 }
 
-/// How things stand for the session that the writer serves.
+/// The state of the session that the writer serves.
 pub(crate) struct Standing {
     pub(crate) output: Output,
-    /// Everything accepted for it so far has been dealt with.
+    /// Everything accepted for it so far has been written or discarded.
     pub(crate) drained: bool,
     pub(crate) stopped: bool,
 }
@@ -112,7 +112,7 @@ impl Queue {
             if account.session != session || account.output != Output::Open {
                 break Some(Refused::Over);
             }
-            // First come, first served: otherwise small messages would starve a large one.
+            // First come, first served: otherwise small messages could starve a large one.
             let first = account.line.front().copied() == ticket;
             if first && account.has_room(weight, self.room) {
                 break None;
@@ -141,11 +141,11 @@ impl Queue {
             account.line.retain(|waiting| *waiting != ticket);
             account.notify(); // the next in line may have room, too
         }
-        // The channel has room for all that the account accepts. It is gone only after the writer has panicked.
+        // The channel has room for all that the account accepts. It is disconnected only if the writer has panicked.
         sent.or_else(|refused| refused.map_or(Ok(()), Err))
     }
 
-    /// Half-closes or finishes a session, behind everything accepted for it.
+    /// Half-closes or finishes a session, after everything accepted for it.
     pub(crate) fn close(&self, to: Option<u64>, output: Output) {
         let mut account = self.account.lock();
         let session = to.unwrap_or(account.session);
@@ -156,13 +156,13 @@ impl Queue {
         }
     }
 
-    /// Whether a `finish` is under way for the session.
+    /// Whether the session is being finished.
     pub(crate) fn is_finishing(&self, session: u64) -> bool {
         let account = self.account.lock();
         account.session == session && account.output == Output::Finished
     }
 
-    /// How many bytes were accepted for a session that has not ended.
+    /// The number of bytes accepted for a session; 0 once it has ended.
     pub(crate) fn taken(&self, session: u64) -> u64 {
         let account = self.account.lock();
         if account.session == session {
@@ -209,8 +209,8 @@ impl Queue {
         self.account.lock().wake_queued = false;
     }
 
-    /// The chunks of so many messages have been dropped. Their buffers must be back in the pool by now: otherwise more
-    /// buffers than planned could exist.
+    /// Returns the room of messages whose chunks have been dropped. Their buffers must be back in the pool by now: otherwise
+    /// more buffers than planned could exist.
     pub(crate) fn give_back(&self, weight: usize, messages: usize) {
         let mut account = self.account.lock();
         account.weight -= weight;
@@ -227,7 +227,7 @@ impl Queue {
 
 impl Account {
     fn has_room(&self, weight: usize, room: usize) -> bool {
-        // A message larger than the inbox is accepted when that is empty.
+        // A message larger than the inbox is accepted when the inbox is empty.
         self.messages < MESSAGES && (self.weight == 0 || self.weight.saturating_add(weight) <= room)
     }
 }

@@ -1,7 +1,7 @@
-//! The component: starts the three threads, holds the application's ends of the channels, and ends it all.
+//! The server: starts the three threads, holds the application's end of the outbox, and stops everything.
 //!
-//! Owned by the application. The only file that knows all three threads; what each of them does is told in `acceptor.rs`,
-//! `reader.rs` and `writer.rs`, and what they share, in `slot.rs`.
+//! Owned by the application. The only file that knows all three threads. See `acceptor.rs`, `reader.rs` and `writer.rs` for
+//! each thread, and `slot.rs` for the state they share.
 
 use std::fmt;
 use std::io;
@@ -27,7 +27,7 @@ use crate::writer::Writer;
 
 const ACCEPTOR: &str = "single-acceptor";
 
-/// The stack of each thread. They need some tens of KiB, and the acceptor what the `admit` hook needs.
+/// The stack size of each thread. They need some tens of KiB; the rest is for the `admit` hook, which the acceptor calls.
 const STACK: usize = 256 * 1024;
 
 /// A TCP server that serves one client at a time.
@@ -93,7 +93,7 @@ impl SingleServer {
     }
 
     fn start(options: Options, listener: TcpListener, owns_listener: bool) -> io::Result<SingleServer> {
-        // It may have been made non-blocking elsewhere.
+        // A listener that was handed in may be non-blocking.
         listener.set_nonblocking(false)?;
         let local_addr = listener.local_addr()?;
         let (sender, events) = sync_channel(options.depth);
@@ -163,7 +163,7 @@ impl SingleServer {
     ///
     /// # Examples
     ///
-    /// Log lines that must not wait in the inbox while nobody is there to read them:
+    /// Log lines that must not pile up in the inbox while nobody is connected:
     ///
     /// ```
     /// use single_server::SingleServer;
@@ -211,10 +211,10 @@ impl SingleServer {
         &self.outbox
     }
 
-    /// Subscribes to what happens from now on: who connected, who was refused, how each session ended.
+    /// Subscribes to signals from now on: who connected, who was refused, and how each session ended.
     ///
-    /// Each subscription holds 1,024 signals for its reader. A signal that does not fit is dropped, and the next one that
-    /// does is preceded by [`Signal::Missed`]. The subscription ends when the server has stopped.
+    /// Each subscription holds up to 1,024 unread signals. Signals that do not fit are dropped, and [`Signal::Missed`]
+    /// precedes the next one that fits. The subscription ends when the server has stopped.
     ///
     /// # Examples
     ///
@@ -233,7 +233,7 @@ impl SingleServer {
         self.slot.signals.subscribe()
     }
 
-    /// Returns a handle with which any thread can end the current session or the server.
+    /// Returns a handle that lets any thread end the current session or the server.
     ///
     /// # Examples
     ///
@@ -256,8 +256,8 @@ impl SingleServer {
 impl SingleServer {
     /// Waits for the next client; `None` when the server has been stopped.
     ///
-    /// Messages of earlier sessions that are still in the outbox are dropped. If the application has taken a client's
-    /// [`Message::Connected`](crate::Message::Connected) from the outbox, and not its end, this returns that client's session.
+    /// Messages of earlier sessions that are still in the outbox are dropped. If the application has received a client's
+    /// [`Message::Connected`](crate::Message::Connected), but not its end, this returns that client's session.
     ///
     /// # Examples
     ///
@@ -323,7 +323,7 @@ impl SingleServer {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn accept_timeout(&mut self, timeout: Duration) -> Result<Session<'_>, RecvTimeoutError> {
-        // A time beyond what the clock can count is no limit.
+        // If the clock cannot represent the deadline, there is none.
         self.next_session(Instant::now().checked_add(timeout))
     }
 
@@ -371,7 +371,7 @@ impl SingleServer {
     /// ```
     pub fn serve(&mut self, mut serve: impl FnMut(&mut Session<'_>) -> io::Result<()>) {
         while let Some(mut session) = self.accept() {
-            // The error is about one client. Its session ends by the drop.
+            // The error concerns one client only. Dropping the session ends it.
             let _ = serve(&mut session);
         }
     }
@@ -384,9 +384,9 @@ impl SingleServer {
     ///
     /// # Errors
     ///
-    /// A thread panicked, which would be a defect of this crate; or the acceptor could not be woken for a second. On Linux
-    /// this cannot happen to a server that has bound its listener itself. Otherwise the acceptor is woken by a connection to
-    /// the listener, and the error says why that failed; the acceptor then exits at the next connection.
+    /// A thread panicked, which would be a defect of this crate; or the acceptor could not be woken within a second. On Linux
+    /// the latter cannot happen to a server that has bound its listener itself. Otherwise a connection to the listener wakes
+    /// the acceptor, and the error says why that failed; the acceptor then exits at the next connection.
     ///
     /// # Examples
     ///
@@ -402,7 +402,7 @@ impl SingleServer {
         if self.threads.is_empty() {
             return Ok(());
         }
-        self.outbox.close(); // the reader may be waiting for room in it
+        self.outbox.close(); // wakes the reader if it waits for room
         self.slot.stop();
         let mut result = Ok(());
         for thread in self.threads.drain(..) {
@@ -468,8 +468,8 @@ impl Options {
     /// Starts a server on a listener that was made elsewhere, such as one with TCP keepalive or one that a supervisor has
     /// passed on.
     ///
-    /// With [`Busy::Refuse`](crate::Busy::Refuse) it is closed when a client comes, and a new one is made on the same address
-    /// later. That cannot work if another process also holds the listener.
+    /// With [`Busy::Refuse`](crate::Busy::Refuse) the listener is closed when a client connects, and a new one is bound to
+    /// the same address later. That cannot work if another process also holds the listener.
     ///
     /// # Errors
     ///

@@ -1,8 +1,8 @@
-//! A session as one thing, for programs that think in connections: a view over the outbox and an inbox.
+//! A session: one client's connection for blocking code, a view over the outbox and an inbox.
 //!
-//! Lives on the application's thread and borrows the server, so there is one at a time. It adds no thread and no buffer:
-//! reading lends the bytes of a chunk straight from the outbox, and writing goes straight to the inbox. Its reading and
-//! writing are in `session/stream.rs`.
+//! Used on the application's thread. It borrows the server, so there is one at a time. It adds no thread and no buffer: a
+//! read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Reading and writing are in
+//! `session/stream.rs`.
 
 mod stream;
 
@@ -19,8 +19,8 @@ use crate::signal::Report;
 
 /// One client's connection, from [`SingleServer::accept`](crate::SingleServer::accept).
 ///
-/// Reading returns what the client sends, and then 0 bytes when the client has closed its side. Writing goes through the
-/// inbox: it waits for room there, not for the client to receive it. Dropping the session finishes it: the connection is
+/// Reading returns the client's bytes, and 0 bytes once the client has closed its side. Writing goes through the inbox: it
+/// waits for room there, not until the client has received the bytes. Dropping the session finishes it: the connection is
 /// closed after everything written has been sent. The drop does not wait for that.
 ///
 /// # Examples
@@ -55,9 +55,9 @@ pub struct Session<'a> {
     outbox: &'a Outbox,
     client: Client,
     inbox: Inbox,
-    /// What has been read of the client's bytes and not yet been asked for; it is not empty.
+    /// The unread part of the chunk received last; never empty.
     rest: RefCell<Option<Chunk>>,
-    /// Once there, nothing more comes from this client.
+    /// The end, once it was received: nothing more comes from this client.
     end: RefCell<Option<End>>,
     read_timeout: Cell<Option<Duration>>,
 }
@@ -176,11 +176,11 @@ impl<'a> Session<'a> {
 
     /// Waits for the next bytes from the client, without copying them; `None` when no more will come.
     ///
-    /// The read timeout does not matter here.
+    /// The read timeout does not apply.
     ///
     /// # Examples
     ///
-    /// To send everything back as it comes:
+    /// Sends everything back as it arrives:
     ///
     /// ```
     /// use single_server::SingleServer;
@@ -258,7 +258,7 @@ impl<'a> Session<'a> {
         Ok(self.rest.take())
     }
 
-    /// Iterates over what the client sends, waiting for it, until no more will come.
+    /// Iterates over the client's bytes, and waits for them, until no more will come.
     ///
     /// # Examples
     ///
@@ -331,7 +331,7 @@ impl Session<'_> {
         self.report()
     }
 
-    /// Returns the session's report: how things stand or, once it has ended, the final one.
+    /// Returns the session's report: the current figures or, once it has ended, the final ones.
     ///
     /// # Examples
     ///
@@ -354,7 +354,7 @@ impl Session<'_> {
 
     /// Returns whether a newcomer waits for the slot of this session, whose client is leaving.
     ///
-    /// An application that keeps a session open only in case it has something more to say can end it then. See
+    /// An application that keeps a session open only in case it has more to send can end it then. See
     /// [`Options::handover`](crate::Options::handover).
     ///
     /// # Examples
@@ -396,7 +396,7 @@ impl Drop for Session<'_> {
     }
 }
 
-/// The iterator over what a [`Session`]'s client sends, made by [`Session::chunks`].
+/// An iterator over the bytes of a [`Session`]'s client, made by [`Session::chunks`].
 ///
 /// # Examples
 ///

@@ -1,4 +1,4 @@
-//! What happens to connections, as values: signals, reports, and the reasons in them.
+//! Plain values that describe what happened to connections: signals, reports, and reasons.
 
 use std::fmt;
 use std::io;
@@ -9,7 +9,7 @@ use std::time::Duration;
 ///
 /// # Examples
 ///
-/// A log in a program that has other things to do:
+/// A log on a thread of its own:
 ///
 /// ```
 /// use single_server::{Signal, SingleServer};
@@ -43,7 +43,7 @@ pub enum Signal {
     },
     /// A session has ended, and the slot is free again.
     ProducerFinished(Report),
-    /// Accepting or listening failed. The server goes on and tries again.
+    /// Accepting or listening failed. The server continues and tries again.
     Fault {
         /// What could not be done, such as "accept a connection".
         doing: &'static str,
@@ -54,9 +54,10 @@ pub enum Signal {
         /// How long the acceptor waits before it tries again.
         retry_in: Duration,
     },
-    /// So many signals were dropped because the subscription was full.
+    /// This many signals were dropped because the subscription was full.
     ///
-    /// With more than eight subscriptions it may be 0: such a signal is how the server finds out which of them were dropped.
+    /// With more than eight subscriptions the number may be 0: the server uses such a signal to find out which receivers
+    /// were dropped.
     Missed(u64),
 }
 
@@ -104,11 +105,11 @@ pub enum Reason {
     Stopped,
 }
 
-/// What is known of a session: who, why it ended, and how many bytes moved.
+/// A summary of a session: its client, why it ended, and how many bytes moved.
 ///
-/// `sent` counts what the kernel took; TCP does not tell whether the client has read it. What the inbox accepted and the
-/// kernel did not take is `discarded`. A write in progress when a connection is cut or breaks counts as discarded, even if
-/// the client gets some of it.
+/// `sent` counts bytes that the kernel accepted; TCP does not tell whether the client has read them. `discarded` counts
+/// bytes that the inbox accepted and the kernel did not. A write in progress when a connection is cut or breaks counts as
+/// discarded, even if the client gets some of it.
 ///
 /// # Examples
 ///
@@ -131,7 +132,7 @@ pub enum Reason {
 pub struct Report {
     /// The client's address.
     pub peer: SocketAddr,
-    /// Why the session ended. Until it has, this is [`Reason::ClientClosed`] and means nothing.
+    /// Why the session ended. Until then this is [`Reason::ClientClosed`] and has no meaning.
     pub reason: Reason,
     /// The client closed its side before the session ended: everything that it sent was received.
     pub complete: bool,
@@ -139,7 +140,7 @@ pub struct Report {
     pub received: u64,
     /// Bytes sent to the client.
     pub sent: u64,
-    /// Bytes accepted by the inbox and not sent. Until the session has ended, they still wait to be sent.
+    /// Bytes accepted by the inbox and not sent. Until the session has ended, they are still waiting to be sent.
     pub discarded: u64,
     /// The time from the accept to the end.
     pub lasted: Duration,

@@ -1,13 +1,13 @@
-//! The slot: the one place for a client. It decides who is served, from when, and until when.
+//! The slot: the shared state of the server. It admits one client at a time, and decides when a session begins and ends.
 //!
 //! Shared by the three threads and all handles through an `Arc`. Only the acceptor calls [`begin`](Slot::begin). Any thread
 //! may end a session; every end goes through [`end`](Slot::end), and the first one counts. Between the two, the connection
 //! is in `state.live`. One lock guards it; nothing blocks under it. Locks are taken in this order: the slot's, the queue's,
 //! a record's.
 //!
-//! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). What the threads wait for when they have
-//! no session is in `slot/arrival.rs`, the listener under `Busy::Refuse` in `slot/listening.rs`, the timeouts, which the
-//! writer judges, in `slot/timeouts.rs`, and the end of the server in `slot/stop.rs`.
+//! Keeps promises 1 (one connection in `live`) and 4 (the order of steps in `end`). The rest is in four further files:
+//! `slot/arrival.rs`, where threads without a session wait; `slot/listening.rs`, the listener under `Busy::Refuse`;
+//! `slot/timeouts.rs`, which the writer checks; and `slot/stop.rs`, the end of the server.
 
 mod arrival;
 mod listening;
@@ -41,7 +41,7 @@ pub(crate) struct Slot {
     pub(crate) signals: Subscribers,
     pub(crate) options: Options,
     pub(crate) local_addr: SocketAddr,
-    /// The listener that the server started with was made by it, so nobody else accepts from it.
+    /// The server bound its first listener itself, so no other process can accept from it.
     owns_listener: bool,
 }
 
@@ -51,7 +51,7 @@ struct State {
     live: Option<Arc<Connection>>,
     /// The connection of a session in phase `Lingering`.
     lingering: Option<Arc<Connection>>,
-    /// The latest session, whatever has become of it: the reader and the writer may be late.
+    /// The latest session, even if it has ended: the reader and the writer may get to it late.
     latest: Option<WeakConnection>,
     /// A newcomer waits for the slot of the live session, whose client is leaving.
     awaited: bool,
@@ -59,7 +59,7 @@ struct State {
     stop_by: Option<Instant>,
     /// Under `Busy::Refuse`: the new listener, until the acceptor fetches it.
     listener: Option<TcpListener>,
-    /// A second handle of the acceptor's listener, to wake it with. `None` while the acceptor has no listener.
+    /// A second handle of the acceptor's listener, used to wake the acceptor. `None` while the acceptor has no listener.
     waker: Option<TcpListener>,
     /// The acceptor has closed its listener and is about to exit.
     acceptor_done: bool,
@@ -73,8 +73,8 @@ impl Slot {
         options: Options,
         (queue, events): (Queue, Events),
     ) -> Slot {
-        // Upper bound of the buffers in use: `depth` in each channel, and one each with the reader, the application, the
-        // writer (which returns what it has gathered at once), the session's rest, and one being returned.
+        // Upper bound of the buffers in use: `depth` in each channel, and five more: one each with the reader, the
+        // application, the writer (which returns gathered buffers at once) and a session's rest, and one being returned.
         let pool = Pool::new(options.buffer_size, 2 * options.depth + 5);
         Slot {
             busy: AtomicBool::new(false),
@@ -102,7 +102,7 @@ impl Slot {
         self.state.lock().live.as_ref().map(|live| live.record.clone())
     }
 
-    /// The final report of a session; before its end, how things stand.
+    /// The report of a session: the current figures or, once it has ended, the final ones.
     pub(crate) fn report(&self, record: &Record) -> Report {
         record.report(self.queue.taken(record.number))
     }
@@ -121,7 +121,7 @@ impl Slot {
         }
     }
 
-    /// Ends a session behind everything accepted for it.
+    /// Ends a session after everything accepted for it has been written.
     pub(crate) fn finish(&self, record: &Record) {
         self.queue.close(Some(record.number), Output::Finished);
     }
@@ -129,7 +129,7 @@ impl Slot {
 
 /// How a session begins, changes and ends. Every change of phase is made here, under the lock.
 impl Slot {
-    /// Gives the slot to a client. For the acceptor, which has seen that the slot is free.
+    /// Gives the slot to a client. Only the acceptor calls this, after it has found the slot free.
     pub(crate) fn begin(&self, stream: TcpStream, peer: SocketAddr) {
         let local = stream.local_addr().unwrap_or(self.local_addr);
         let mut state = self.state.lock();
@@ -157,8 +157,8 @@ impl Slot {
         self.end_locked(self.state.lock(), record, reason);
     }
 
-    /// The order is promise 4: first the slot is free (under `Busy::Refuse` there is a listener again), then the client is
-    /// told.
+    /// The order keeps promise 4: first the slot becomes free (under `Busy::Refuse`, with a new listener), then the client
+    /// sees the end.
     fn end_locked(&self, mut state: Locked<'_, State>, record: &Record, reason: Reason) {
         let connection = match state.live.take() {
             Some(live) if live.is_of(record) => live,
@@ -194,7 +194,7 @@ impl Slot {
         self.end_locked(state, record, Reason::Aborted);
     }
 
-    /// For the reader: it has come to the client's FIN (`broken` is false) or to an error.
+    /// For the reader: it has read the client's FIN (`broken` is false) or an error.
     pub(crate) fn read_ended(&self, record: &Record, broken: bool) {
         let mut state = self.state.lock();
         match record.phase() {
@@ -212,7 +212,7 @@ impl Slot {
         }
     }
 
-    /// For whoever has met a reset other than by reading.
+    /// For a thread that has found a reset by something else than a read.
     pub(crate) fn write_failed(&self, record: &Record) {
         self.write_failed_locked(self.state.lock(), record);
     }

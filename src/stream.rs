@@ -1,9 +1,9 @@
-//! The stream of a served client: `std`'s, except on Windows, where a wrapper keeps two promises that the other files rely on.
+//! The stream of a served client: `std`'s `TcpStream`, except on Windows, where a wrapper makes up for two differences.
 //!
-//! On Windows a `shutdown` does not wake a thread that is inside a read or a write, and a write that times out does not say
-//! how many bytes went. So no call blocks for long there: a read first peeks, in short slices, since a peek that times
-//! out has taken nothing; and a write is made without blocking, and repeated. The price is a delay of up to a slice when a
-//! session is cut, and pauses of some milliseconds while the client takes nothing.
+//! On Windows `shutdown` does not wake a thread that blocks in a read or write, and a write that times out does not tell how
+//! many bytes it wrote. So no call blocks for long there. A read first peeks with a short timeout, because a peek that
+//! times out has consumed nothing. A write is non-blocking and is repeated. The price is a delay of up to one such timeout
+//! when a session is cut, and pauses of some milliseconds while the client does not read.
 
 #[cfg(windows)]
 pub(crate) use windows::{new, Stream};
@@ -27,7 +27,7 @@ mod windows {
 
     use crate::monitor::lock;
 
-    /// A read looks this often whether the stream has been shut down.
+    /// How often a blocked read checks whether the stream has been shut down.
     const SLICE: Duration = Duration::from_millis(100);
 
     /// The pauses between attempts to write into a full send buffer: the first one, doubled up to the longest.
@@ -36,13 +36,13 @@ mod windows {
 
     pub(crate) struct Stream {
         inner: TcpStream,
-        /// No more is read or written: what `shutdown` does for blocked calls elsewhere.
+        /// Set by `shutdown`: reads and writes return. Elsewhere the kernel does this for blocked calls.
         is_shut_down: AtomicBool,
         write_timeout: Mutex<Option<Duration>>,
     }
 
     pub(crate) fn new(inner: TcpStream) -> Stream {
-        // An error means that the connection is already broken, which the reader finds out.
+        // An error means that the connection is already broken, which the reader will find out.
         let _ = inner.set_read_timeout(Some(SLICE));
         Stream { inner, is_shut_down: AtomicBool::new(false), write_timeout: Mutex::new(None) }
     }
@@ -64,12 +64,12 @@ mod windows {
             Ok(())
         }
 
-        /// Does nothing: a write changes this for itself.
+        /// Does nothing: each write sets and clears the mode itself.
         pub(crate) fn set_nonblocking(&self, _: bool) -> io::Result<()> {
             Ok(())
         }
 
-        /// Tells nothing, since it must not interfere with a write.
+        /// Returns no information, because a real peek would interfere with a write.
         pub(crate) fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
             Err(ErrorKind::WouldBlock.into())
         }
@@ -84,7 +84,7 @@ mod windows {
             while !self.is_shut_down.load(Ordering::SeqCst) {
                 match self.inner.peek(&mut [0]).and_then(|_| (&self.inner).read(buffer)) {
                     Err(e) if e.kind() == ErrorKind::TimedOut => {}
-                    // The writer is inside a write, which does not block.
+                    // The writer has made the stream non-blocking for its write.
                     Err(e) if e.kind() == ErrorKind::WouldBlock => thread::yield_now(),
                     result => return result,
                 }
@@ -111,7 +111,7 @@ mod windows {
                     result => return result,
                 }
                 if timeout.map_or(false, |timeout| start.elapsed() >= timeout) {
-                    return Err(ErrorKind::TimedOut.into()); // and nothing has been written
+                    return Err(ErrorKind::TimedOut.into()); // nothing has been written
                 }
                 thread::sleep(pause);
                 pause = LONGEST_PAUSE.min(pause * 2);

@@ -1,8 +1,8 @@
-//! The subscriptions to signals.
+//! The subscribers to signals.
 //!
-//! Signals are sent by whichever thread causes them, most of them under the slot's lock, so their order is the order of
-//! events. Sending never waits: a subscriber that does not read loses signals and is told how many, but it holds nothing up
-//! and costs no more memory (promises 5 and 7).
+//! The thread that causes an event sends its signal, usually under the slot's lock, so signals come in the order of events.
+//! Sending never waits: a subscriber that does not read loses signals and gets their number, but it delays nobody and takes
+//! no more memory (promises 5 and 7).
 
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::sync::Mutex;
@@ -10,10 +10,10 @@ use std::sync::Mutex;
 use crate::monitor::lock;
 use crate::signal::Signal;
 
-/// How many signals a subscription holds for its reader.
+/// The maximum number of unread signals in a subscription.
 const CAPACITY: usize = 1024;
-/// `std` tells whether a receiver still exists only when something is sent to it, and each subscription costs about 90 KiB.
-/// With so many of them, a new one is preceded by a look for dropped ones.
+/// Only sending shows whether a receiver still exists, and each subscription takes about 90 KiB. With this many of them, a
+/// new subscription first removes dropped ones.
 const CROWD: usize = 8;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(crate) struct Subscribers(Mutex<Subscriptions>);
 #[derive(Default)]
 struct Subscriptions {
     list: Vec<Subscriber>,
-    /// Look for dropped receivers when there are so many more than `CROWD`.
+    /// How many were left after dropped ones were last removed. They are removed again at twice that number plus `CROWD`.
     surviving: usize,
     closed: bool,
 }
@@ -47,12 +47,12 @@ impl Subscribers {
         receiver
     }
 
-    /// Sends a copy to every subscriber that has room for it, and forgets those that are gone.
+    /// Sends a copy to every subscriber that has room for it, and removes dropped subscribers.
     pub(crate) fn send(&self, signal: Signal) {
         lock(&self.0).list.retain_mut(|subscriber| subscriber.send(Some(&signal)));
     }
 
-    /// Ends every subscription, behind what has been sent.
+    /// Ends every subscription, after the signals already sent.
     pub(crate) fn close(&self) {
         let mut subscriptions = lock(&self.0);
         subscriptions.closed = true;
@@ -61,8 +61,8 @@ impl Subscribers {
 }
 
 impl Subscriber {
-    /// Sends how many signals were missed, if any, and then the signal; without one, `Missed` even if it is 0, which tells
-    /// whether the receiver still exists. Returns that.
+    /// Sends `Missed` if signals were missed, and then the signal. Without a signal, sends `Missed` even if it is 0, to find
+    /// out whether the receiver still exists. Returns whether it does.
     fn send(&mut self, signal: Option<&Signal>) -> bool {
         if self.missed > 0 || signal.is_none() {
             match self.signals.try_send(Signal::Missed(self.missed)) {

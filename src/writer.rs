@@ -1,9 +1,9 @@
-//! The writer thread: from the inbox to the client. It also keeps the time.
+//! The writer thread: sends the inbox to the client, and checks the timeouts.
 //!
-//! Owns the receiving end of the inbox and writes what it finds there, in order, to the session it is for; bytes for a
-//! session that has ended are discarded (promises 2 and 3). All that is queued for a session goes out in one vectored
-//! write. Since it alone knows when everything before a half-close or a finish has been written, it carries those out, and
-//! it ends the last session when the server stops. Between parcels it judges the timeouts, so no other thread needs one.
+//! Owns the receiving end of the inbox. Writes each message, in order, to the session it is for; bytes for a session that has
+//! ended are discarded (promises 2 and 3). Messages queued for the same session are gathered into one vectored write. Only
+//! the writer knows when everything before a half-close or a finish has been written, so it carries those out. It also ends
+//! the last session when the server stops. Between parcels it checks the timeouts, so no other thread needs one.
 
 use std::io;
 use std::mem;
@@ -21,9 +21,9 @@ use crate::yielding;
 pub(crate) struct Writer {
     slot: Arc<Slot>,
     inbox: Receiver<Parcel>,
-    /// Taken out of the inbox, but not for the session that is being served.
+    /// Received from the inbox, but not for the session that is being served.
     next: Option<Parcel>,
-    /// What is being written; empty between writes.
+    /// The chunks being written; empty between writes.
     gathered: Vec<Chunk>,
 }
 
@@ -43,7 +43,7 @@ impl Writer {
         self.slot.signals.close();
     }
 
-    /// One session, until it has ended.
+    /// Serves one session until it has ended.
     fn serve(&mut self, session: &WeakConnection) {
         let number = session.record.number;
         while !session.record.is_ended() {
@@ -92,7 +92,7 @@ impl Writer {
         }
     }
 
-    /// Writes a message and all that is queued behind it for the same session.
+    /// Writes a message, together with those queued after it for the same session.
     fn deliver(&mut self, session: &WeakConnection, first: Chunk) {
         self.gathered.push(first);
         while self.gathered.len() < GATHER && self.next.is_none() {
@@ -106,7 +106,7 @@ impl Writer {
         self.give_back();
     }
 
-    /// Writes what was gathered. After an error nothing more is written for the session: there must be no hole in a stream.
+    /// Writes the gathered chunks. After an error nothing more is written for the session: a stream must have no hole.
     fn write(&mut self, session: &WeakConnection) {
         let record = &session.record;
         let mut first = 0;
@@ -137,14 +137,14 @@ impl Writer {
         }
     }
 
-    /// Drops what was gathered, which returns the buffers, and then returns the room that it took.
+    /// Drops the gathered chunks, which returns their buffers, and then returns the room that they took.
     fn give_back(&mut self) {
         let (weight, messages) = (self.gathered.iter().map(Chunk::weight).sum(), self.gathered.len());
         self.gathered.clear();
         self.slot.queue.give_back(weight, messages);
     }
 
-    /// Discards what is left in the inbox for a session that has ended. Nothing more comes for it.
+    /// Discards what is left in the inbox for a session that has ended. Nothing more is accepted for it.
     fn discard(&mut self, number: u64) {
         while let Some(parcel) = mem::take(&mut self.next).or_else(|| self.inbox.try_recv().ok()) {
             match parcel {

@@ -1,4 +1,4 @@
-//! Receiving from a channel without blocking at once.
+//! Receiving from a channel with a short polling phase before the caller blocks.
 
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 /// Polls the channel for up to `patience`, yielding between attempts, before the caller blocks.
 ///
-/// A thread that has just been busy is likely to get its next message sooner than it could be woken for it.
+/// A busy thread is likely to get its next message sooner than the kernel could wake it.
 pub(crate) fn receive<T>(channel: &Receiver<T>, patience: Duration) -> Result<T, TryRecvError> {
     let mut received = channel.try_recv();
     if patience.is_zero() || !matches!(received, Err(TryRecvError::Empty)) {

@@ -19,7 +19,7 @@ fn after_a_flood_and_a_reset_the_next_client_sees_only_its_own_bytes() {
     let mut random = Random(7);
     for round in 0..200 {
         let mut first = connect(echo.addr);
-        // From a byte to more than all buffers on the way hold.
+        // From one byte to more than all buffers along the way hold.
         let size = 1 << random.below(24);
         flood(&mut first, &rude[..size]);
         reset(first);
@@ -33,7 +33,7 @@ fn after_a_flood_and_a_reset_the_next_client_sees_only_its_own_bytes() {
 }
 
 #[test]
-fn what_is_sent_before_anyone_connects_reaches_the_first_client_and_only_it() {
+fn bytes_sent_before_anyone_connects_reach_only_the_first_client() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let inbox = server.inbox();
@@ -58,7 +58,7 @@ fn what_is_sent_before_anyone_connects_reaches_the_first_client_and_only_it() {
 }
 
 #[test]
-fn an_answer_to_a_client_that_has_left_is_handed_back_and_not_delivered_to_the_next() {
+fn replies_to_a_departed_client_are_returned_to_the_sender() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut first = connect(server.local_addr());
@@ -76,7 +76,7 @@ fn an_answer_to_a_client_that_has_left_is_handed_back_and_not_delivered_to_the_n
     next_report(&signals);
     let mut second = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    // By its address, and by where its bytes came from, whatever inbox they are put in.
+    // First through an addressed inbox; then as a chunk that came from the first client, through any inbox.
     let late = inbox_of_first.unwrap().send("secret");
     assert!(matches!(late, Err(SendError::Over(bytes)) if &bytes[..] == b"secret"));
     let late = server.inbox().send(question.unwrap());
@@ -87,21 +87,21 @@ fn an_answer_to_a_client_that_has_left_is_handed_back_and_not_delivered_to_the_n
 }
 
 #[test]
-fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
+fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    // The client reads nothing: fill the kernel's buffers and then the inbox.
+    // The client does not read: fill the kernel's buffers, then the inbox.
     let inbox = server.inbox();
     let mut taken: u64 = 0;
     let last = loop {
         match inbox.try_send(vec![b'x'; 50_000]) {
             Ok(()) => taken += 50_000,
             Err(SendError::Full(_)) if taken > 20 << 20 => {
-                panic!("a client that reads nothing took {taken} bytes")
+                panic!("a client that does not read took {taken} bytes")
             }
-            // Full for now, or because the writer is stuck; the latter once nothing more goes for a while.
+            // Full for the moment, or because the writer is blocked. Blocked, if no room is made for 300 ms.
             Err(SendError::Full(bytes)) => {
                 let (done, waited) = std::sync::mpsc::channel();
                 let waiting = inbox.clone();
@@ -126,7 +126,7 @@ fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
     reset(client);
     let report = next_report(&signals);
     assert!(report.discarded > 0, "{report:?}");
-    // The one that waited for room found some as the writer gave up on others, or was told.
+    // The waiting sender either got the room of discarded messages, or was refused.
     match last.join().unwrap() {
         Ok(()) => taken += 50_000,
         Err(SendError::Over(bytes)) => assert_eq!(bytes.len(), 50_000),
@@ -142,7 +142,7 @@ fn what_the_inbox_took_for_a_client_that_leaves_is_discarded_and_counted() {
 }
 
 #[test]
-fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
+fn bytes_queued_for_a_replaced_client_do_not_reach_its_successor() {
     let server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     for _ in 0..20 {
         let first = connect(server.local_addr());
@@ -151,7 +151,7 @@ fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
                 break client.inbox();
             }
         };
-        // As much as goes, and then until the inbox is full.
+        // Sends until the kernel's buffers and the inbox are full.
         let sending = thread::spawn(move || while inbox.send(vec![b'1'; 30_000]).is_ok() {});
         let mut second = connect(server.local_addr());
         while !matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == second.local_addr().unwrap())
@@ -166,8 +166,8 @@ fn what_is_queued_for_a_client_does_not_reach_the_one_that_replaces_it() {
 }
 
 #[test]
-fn what_is_put_in_while_one_client_replaces_another_goes_to_the_one_it_was_taken_for() {
-    let echo = echo(Options::new().busy(Busy::Replace)); // which reads the outbox, and has nothing to echo
+fn bytes_sent_during_a_replacement_go_to_the_client_they_were_accepted_for() {
+    let echo = echo(Options::new().busy(Busy::Replace)); // it only empties the outbox: no client sends anything
     for _ in 0..20 {
         let stuck = connect(echo.addr);
         next_connected(&echo.signals);
@@ -180,7 +180,7 @@ fn what_is_put_in_while_one_client_replaces_another_goes_to_the_one_it_was_taken
             }
             taken
         });
-        // Until the first client holds everything up: what comes next in the queue is the second one's.
+        // Until the first client blocks the writer: what is accepted after its end is for the second one.
         let mut taken = 0;
         while echo.inbox.try_send([b'x'; 100]).is_ok() {
             taken += 100;
@@ -196,13 +196,13 @@ fn what_is_put_in_while_one_client_replaces_another_goes_to_the_one_it_was_taken
         let report = next_report(&echo.signals);
         assert_eq!((report.reason, report.discarded), (Reason::Finished, 0), "{report:?}");
         assert_eq!(reading.join().unwrap() as u64 + 1000, report.sent);
-        assert_eq!(old.sent + old.discarded + report.sent, taken, "nothing is lost between them");
+        assert_eq!(old.sent + old.discarded + report.sent, taken, "bytes were lost between the two sessions");
         drop(stuck);
     }
 }
 
 #[test]
-fn a_chunk_may_go_to_another_server() {
+fn a_chunk_can_be_sent_to_a_client_of_another_server() {
     let from = SingleServer::bind("127.0.0.1:0").unwrap();
     let to = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut source = connect(from.local_addr());
@@ -224,13 +224,13 @@ fn a_chunk_may_go_to_another_server() {
 }
 
 #[test]
-fn what_comes_after_the_application_has_closed_is_nobody_s() {
+fn bytes_received_after_finish_do_not_reach_the_outbox() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     for _ in 0..20 {
         let mut old = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
         old.write_all(b"early").unwrap();
-        assert!(matches!(next_message(&server), Message::Data(_))); // the reader is soon in a read again
+        assert!(matches!(next_message(&server), Message::Data(_))); // the reader soon blocks in `read` again
         server.control().finish();
         assert!(matches!(next_message(&server), Message::ProducerFinished(_)));
         old.write_all(b"late").unwrap();
@@ -247,8 +247,8 @@ fn what_comes_after_the_application_has_closed_is_nobody_s() {
 }
 
 #[test]
-fn unaddressed_bytes_that_meet_the_end_of_a_session_are_sent_or_counted() {
-    let echo = echo(Options::new().busy(Busy::Replace)); // which reads the outbox, and has nothing to echo
+fn unaddressed_bytes_sent_while_a_session_ends_are_delivered_or_counted() {
+    let echo = echo(Options::new().busy(Busy::Replace)); // it only empties the outbox: no client sends anything
     let (mut accepted, mut counted) = (0, 0);
     let count = || {
         let report = next_report(&echo.signals);
@@ -260,7 +260,7 @@ fn unaddressed_bytes_that_meet_the_end_of_a_session_are_sent_or_counted() {
         while echo.inbox.try_send("x").is_ok() {
             accepted += 1;
         }
-        // The second client ends the session of the first, wherever the writer is with the bytes above by then.
+        // The second client ends the first session at a random point of the writer's work on these bytes.
         let first = connect(echo.addr);
         (0..random.below(6000)).for_each(|_| std::hint::spin_loop());
         let second = connect(echo.addr);
@@ -268,7 +268,7 @@ fn unaddressed_bytes_that_meet_the_end_of_a_session_are_sent_or_counted() {
         drop((first, second));
         counted += count();
     }
-    // What none of them has had is the last client's.
+    // Bytes that no earlier session was charged with go to the last client.
     let mut last = connect(echo.addr);
     next_connected(&echo.signals);
     let reading = thread::spawn(move || rest(&mut last).len() as u64);

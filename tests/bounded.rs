@@ -1,5 +1,5 @@
-//! Promise 5, *bounded*: whatever a client or the application does, memory stays under a fixed figure, at the
-//! defaults 8 MiB for the process; and nothing is lost for it.
+//! Promise 5, *bounded*: memory stays below a fixed figure (8 MiB for the process at the defaults), whatever a client
+//! or the application does, and no byte is dropped to keep it there.
 #![cfg(target_os = "linux")]
 
 mod visitor;
@@ -13,13 +13,13 @@ use std::time::Duration;
 use single_server::{Message, Options, SendError, SingleServer};
 use visitor::*;
 
-/// The tests here measure the process or its threads, and take turns.
+/// The tests here measure the whole process, so they run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 const LIMIT: u64 = 8 * 1024;
 
 #[test]
-fn a_client_that_never_reads_is_held_back() {
+fn backpressure_blocks_a_client_that_does_not_read_its_echo() {
     let _turn = TURN.lock();
     let echo = start(&["echo"], |_| {});
     let mut client = connect(echo.addr);
@@ -27,13 +27,13 @@ fn a_client_that_never_reads_is_held_back() {
     assert!(written > 1 << 20);
     let memory = status(&echo.id(), "VmHWM:");
     assert!(memory < LIMIT, "{memory} KiB");
-    // And when it reads after all, everything is there.
+    // Once the client reads, it receives everything.
     client.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&mut client).len(), written);
 }
 
 #[test]
-fn a_long_stream_and_many_clients_leave_it_small() {
+fn memory_stays_small_after_a_long_stream_and_a_thousand_clients() {
     let _turn = TURN.lock();
     let echo = start(&["echo"], |_| {});
     let sent = pattern(1, 32 << 20);
@@ -46,7 +46,7 @@ fn a_long_stream_and_many_clients_leave_it_small() {
 }
 
 #[test]
-fn an_application_that_never_reads_holds_the_client_back() {
+fn backpressure_blocks_a_client_while_the_application_does_not_read() {
     let _turn = TURN.lock();
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
@@ -61,13 +61,13 @@ fn an_application_that_never_reads_holds_the_client_back() {
 }
 
 #[test]
-fn an_application_that_sends_without_end_is_held_back() {
+fn backpressure_blocks_a_sender_while_the_client_does_not_read() {
     let _turn = TURN.lock();
     let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
     let before = status("self", "VmRSS:");
     let mut sizes = [1, 100, 10_000, 1_000_000].iter().cycle();
-    // Nobody is connected; then somebody who does not read.
+    // First with nobody connected, then with a client that does not read.
     while inbox.try_send(vec![1; *sizes.next().unwrap()]).is_ok() {}
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -88,11 +88,11 @@ fn an_application_that_sends_without_end_is_held_back() {
 }
 
 #[test]
-fn a_message_larger_than_the_inbox_goes_when_it_is_empty() {
+fn a_message_larger_than_the_inbox_is_accepted_once_the_inbox_is_empty() {
     let _turn = TURN.lock();
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
-    inbox.send("").unwrap(); // takes no room
+    inbox.send("").unwrap(); // an empty message takes no room
     inbox.send("small").unwrap();
     let full = inbox.try_send(vec![b'x'; 100_000]).unwrap_err();
     assert!(full.to_string().contains("full"), "{full}");
@@ -106,7 +106,7 @@ fn a_message_larger_than_the_inbox_goes_when_it_is_empty() {
 }
 
 #[test]
-fn a_message_counts_as_the_memory_that_it_keeps_and_not_as_its_length() {
+fn a_queued_message_is_accounted_by_its_capacity_and_not_by_its_length() {
     let server = Options::new().buffer_size(1000).depth(4).bind("127.0.0.1:0").unwrap();
     let mut roomy = Vec::with_capacity(4000);
     roomy.push(b'x');
@@ -116,7 +116,7 @@ fn a_message_counts_as_the_memory_that_it_keeps_and_not_as_its_length() {
 }
 
 #[test]
-fn a_subscriber_that_never_reads_costs_no_more() {
+fn a_subscriber_that_never_reads_takes_bounded_memory() {
     let _turn = TURN.lock();
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let unread = server.signal();
@@ -133,7 +133,7 @@ fn a_subscriber_that_never_reads_costs_no_more() {
 }
 
 #[test]
-fn subscribers_that_are_gone_cost_nothing() {
+fn dropped_subscriptions_are_freed_when_signals_are_sent() {
     let _turn = TURN.lock();
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
@@ -143,14 +143,14 @@ fn subscribers_that_are_gone_cost_nothing() {
     for _ in 0..2000 {
         drop(server.signal());
         drop(connect(server.local_addr()));
-        signals.recv_timeout(DEADLINE).unwrap(); // that it was refused, by which the others are found to be gone
+        signals.recv_timeout(DEADLINE).unwrap(); // the refusal: sending it also finds the dropped subscriptions
     }
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
 }
 
 #[test]
-fn dropped_subscriptions_cost_nothing_while_nothing_happens() {
+fn dropped_subscriptions_are_freed_even_if_no_signal_is_sent() {
     let _turn = TURN.lock();
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let before = status("self", "VmRSS:");
@@ -159,7 +159,7 @@ fn dropped_subscriptions_cost_nothing_while_nothing_happens() {
     }
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < 4 * 1024, "{grown} KiB");
-    // And one that is kept beside them still gets everything.
+    // A subscription kept among dropped ones still receives every signal.
     let kept = server.signal();
     for _ in 0..1000 {
         drop(server.signal());
@@ -169,13 +169,13 @@ fn dropped_subscriptions_cost_nothing_while_nothing_happens() {
 }
 
 #[test]
-fn a_large_message_is_not_overtaken_by_small_ones_that_came_later() {
+fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
     let _turn = TURN.lock();
     for _ in 0..8 {
         let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
-        // More than the kernel takes for a client that never reads: whoever comes next waits for room.
+        // More than the kernel takes for a client that does not read, so the next senders wait for room.
         let first = 30 << 20;
         server.inbox().send(vec![b'1'; first]).unwrap();
         let sender = |name: &str, send: fn(single_server::Inbox)| {

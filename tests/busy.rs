@@ -1,4 +1,4 @@
-//! What a second client meets: each policy, as the people at the other end see it.
+//! What happens to a second client under each policy, seen from the client's side.
 
 mod visitor;
 
@@ -23,7 +23,7 @@ fn drop_closes_the_second_connection_at_once() {
 }
 
 #[test]
-fn a_message_arrives_whole_even_at_clients_who_talk_first_and_holds_nothing_up() {
+fn tell_sends_the_whole_message_even_to_clients_that_send_first() {
     let message = pattern(1, 4096);
     let echo = with(Busy::Tell(message.clone()));
     let mut first = connect(echo.addr);
@@ -34,7 +34,7 @@ fn a_message_arrives_whole_even_at_clients_who_talk_first_and_holds_nothing_up()
         for knock in 0..2000 {
             let mut second = connect(addr);
             if knock % 2 == 0 {
-                // The server may have closed by now, but what it said before stays readable.
+                // The server may have closed by now, but its message can still be read.
                 let _ = second.write(&talk[..1 + knock * 10]);
             }
             assert_same(&rest(&mut second), &message);
@@ -49,7 +49,7 @@ fn a_message_arrives_whole_even_at_clients_who_talk_first_and_holds_nothing_up()
 }
 
 #[test]
-fn refuse_has_the_kernel_refuse_and_listens_again_before_the_end_is_told() {
+fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees_the_end() {
     let echo = with(Busy::Refuse);
     for number in 0..2000 {
         let mut first = connect(echo.addr); // without a retry
@@ -64,10 +64,10 @@ fn refuse_has_the_kernel_refuse_and_listens_again_before_the_end_is_told() {
 }
 
 #[test]
-fn refuse_resets_who_is_caught_in_the_backlog() {
+fn refuse_resets_clients_caught_in_the_backlog() {
     let echo = with(Busy::Refuse);
     for _ in 0..200 {
-        // All at once: one is served, some are refused, some are in the backlog when it closes.
+        // They connect at once: one is served, some are refused, some are in the backlog when the listener closes.
         let clients: Vec<_> = (0..8)
             .map(|_| {
                 thread::spawn({
@@ -87,7 +87,7 @@ fn refuse_resets_who_is_caught_in_the_backlog() {
                     client.shutdown(Shutdown::Write).unwrap();
                     assert!(rest(&mut client).is_empty());
                 }
-                Err(e) => assert_ne!(e.kind(), io::ErrorKind::WouldBlock, "a client hangs in the dark"),
+                Err(e) => assert_ne!(e.kind(), io::ErrorKind::WouldBlock, "a client hangs unserved"),
             }
         }
         assert!(served >= 1);
@@ -95,7 +95,7 @@ fn refuse_resets_who_is_caught_in_the_backlog() {
 }
 
 #[test]
-fn refuse_survives_that_its_port_is_taken_meanwhile() {
+fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
     let echo = with(Busy::Refuse);
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
@@ -112,7 +112,7 @@ fn refuse_survives_that_its_port_is_taken_meanwhile() {
     assert!(pauses.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{pauses:?}");
     drop(thief);
     let mut second = connect_until_served(echo.addr);
-    // Another theft is another error: the pauses begin anew.
+    // A new failure starts again with the shortest pause.
     while echo.signals.try_recv().is_ok() {}
     let _thief = TcpListener::bind(echo.addr).unwrap();
     second.shutdown(Shutdown::Write).unwrap();
@@ -126,7 +126,7 @@ fn refuse_survives_that_its_port_is_taken_meanwhile() {
 }
 
 #[test]
-fn wait_serves_everybody_in_order() {
+fn wait_serves_clients_in_the_order_in_which_they_connected() {
     let echo = with(Busy::Wait);
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
@@ -148,7 +148,7 @@ fn wait_serves_everybody_in_order() {
 }
 
 #[test]
-fn replace_serves_the_newest_and_cuts_the_old_in_order() {
+fn replace_ends_the_old_session_before_it_serves_the_new_client() {
     let server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut old = connect(server.local_addr());
@@ -157,7 +157,7 @@ fn replace_serves_the_newest_and_cuts_the_old_in_order() {
         Message::Connected(client) => client,
         other => panic!("{other:?}"),
     };
-    // Much that the old client does not read.
+    // Fill everything up to the old client, which does not read.
     let mut taken = 0;
     while client.inbox().try_send(vec![b'o'; 100_000]).is_ok() && taken < 100_000_000 {
         taken += 100_000;
@@ -169,7 +169,7 @@ fn replace_serves_the_newest_and_cuts_the_old_in_order() {
     assert_eq!((report.peer, report.reason), (old.local_addr().unwrap(), Reason::Replaced));
     assert_eq!(report.sent + report.discarded, taken);
     assert!(client.inbox().send("too late").is_err());
-    drop(rest(&mut old)); // ends
+    drop(rest(&mut old)); // the old connection ends
 
     let mut order = Vec::new();
     while order.last().map_or(true, |last| last != "data of new") {
@@ -183,7 +183,7 @@ fn replace_serves_the_newest_and_cuts_the_old_in_order() {
             other => panic!("{other:?}"),
         });
     }
-    order.retain(|what| what != "data of old"); // it may or may not have been read in time
+    order.retain(|what| what != "data of old"); // it may or may not have been read before the cut
     assert_eq!(order, ["replaced", "new", "data of new"]);
     server.inbox().send("hello, new").unwrap();
     server.control().finish();
@@ -191,7 +191,7 @@ fn replace_serves_the_newest_and_cuts_the_old_in_order() {
 }
 
 #[test]
-fn a_storm_of_newcomers_ends_with_the_last_one_served() {
+fn replace_serves_the_last_of_a_hundred_newcomers() {
     let echo = with(Busy::Replace);
     for _ in 0..20 {
         let mut clients: Vec<TcpStream> = (0..100).map(|_| connect(echo.addr)).collect();
@@ -205,11 +205,11 @@ fn a_storm_of_newcomers_ends_with_the_last_one_served() {
 }
 
 #[test]
-fn replace_frees_the_slot_of_a_client_that_never_reads_and_an_application_that_is_stuck_with_it() {
+fn replace_frees_the_slot_while_reader_writer_and_application_are_blocked() {
     let echo = with(Busy::Replace);
     for _ in 0..3 {
         let mut stuck = connect(echo.addr);
-        write_until_held_back(&mut stuck); // the writer is inside a write, and the reader waits for room
+        write_until_held_back(&mut stuck); // the writer blocks in `write`, and the reader waits for room
         let mut new = connect(echo.addr);
         ping(&mut new).unwrap();
         let mut scrap = [0; 1 << 16];
@@ -218,17 +218,17 @@ fn replace_frees_the_slot_of_a_client_that_never_reads_and_an_application_that_i
 }
 
 #[test]
-fn a_client_that_is_cut_is_not_left_with_what_it_had_yet_to_send() {
-    // Else both ends of the connection stay for minutes, each with megabytes that the other will not take.
+fn a_replaced_client_that_is_still_sending_is_reset() {
+    // Otherwise both kernels keep the connection for minutes, each with megabytes that nobody reads.
     let server = Options::new().buffer_size(1024).busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut old = connect(server.local_addr());
-    assert!(matches!(next_message(&server), Message::Connected(_))); // else it may be cut before it is heard of
+    assert!(matches!(next_message(&server), Message::Connected(_))); // else it could be cut unannounced
     flood(&mut old, &vec![1; 30 << 20]); // more than the outbox and the kernel's buffer hold
     let new = connect(server.local_addr());
     assert_eq!(next_report(&signals).reason, Reason::Replaced);
     while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
-    let refused = in_time("a client that was cut", move || loop {
+    let refused = in_time("a write by the replaced client", move || loop {
         if let Err(e) = old.write(&[1; 1 << 16]) {
             return e;
         }
@@ -239,7 +239,7 @@ fn a_client_that_is_cut_is_not_left_with_what_it_had_yet_to_send() {
 }
 
 #[test]
-fn every_policy_serves_one_after_the_other_without_a_retry() {
+fn every_policy_serves_consecutive_clients_without_a_retry() {
     for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = with(policy.clone());
         for _ in 0..300 {

@@ -1,4 +1,5 @@
-//! Rude clients of all kinds at once, under every policy; then the server must be as it was.
+//! Misbehaving clients of many kinds at once, under every policy. Afterwards the server must serve as before, with the
+//! same number of threads and descriptors.
 #![cfg(target_os = "linux")]
 
 mod visitor;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use single_server::{Busy, Options};
 use visitor::*;
 
-/// One visit of somebody without manners.
+/// One visit of a misbehaving client.
 fn visit(addr: std::net::SocketAddr, random: &mut Random, bytes: &[u8]) {
     let mut client = match TcpStream::connect(addr) {
         Ok(client) => client,
@@ -20,31 +21,31 @@ fn visit(addr: std::net::SocketAddr, random: &mut Random, bytes: &[u8]) {
     client.set_read_timeout(Some(Duration::from_millis(1 + random.below(5)))).unwrap();
     client.set_write_timeout(Some(Duration::from_millis(1 + random.below(5)))).unwrap();
     match random.below(6) {
-        // Connects and vanishes.
+        // Connects and closes.
         0 => {}
-        // Leaves something unread, for a reset.
+        // Leaves the echo unread, which makes its close a RST.
         1 => drop(client.write(b"hello").and_then(|_| client.peek(&mut [0]))),
         // Floods without reading.
         2 => drop(client.write_all(&bytes[..random.below(bytes.len() as u64) as usize])),
-        // Half-closes, and reads a little.
+        // Half-closes, and reads only some of the echo.
         3 => {
             let _ = client.write(&bytes[..1000]);
             let _ = client.shutdown(Shutdown::Write);
             let _ = client.read(&mut [0; 100]);
         }
-        // Shuts its reading side, and sends.
+        // Shuts down its reading side, and sends.
         4 => {
             let _ = client.shutdown(Shutdown::Read);
             let _ = client.write(&bytes[..5000]);
         }
-        // Holds the slot for some milliseconds.
+        // Occupies the slot for some milliseconds.
         _ => drop(client.read(&mut [0])),
     }
 }
 
-// One test, since it counts the threads and descriptors of the process.
+// The only test in this file: it counts the threads and descriptors of the process.
 #[test]
-fn after_chaos_under_every_policy_the_server_is_as_it_was() {
+fn misbehaving_clients_leave_no_thread_or_descriptor_behind_under_any_policy() {
     let bytes = pattern(1, 4 << 20);
     let before = threads_and_descriptors();
     for policy in [Busy::Drop, Busy::Tell(b"one moment".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
@@ -64,7 +65,7 @@ fn after_chaos_under_every_policy_the_server_is_as_it_was() {
                 });
             }
         });
-        // At once. Those who came in the last moments may be before us, so that Drop and Refuse take a retry.
+        // Under Drop and Refuse this may take a retry: earlier clients may still be in the backlog.
         let mut client = connect_until_served(echo.addr);
         assert_same(&through(&mut client, &bytes), &bytes);
         drop(client);

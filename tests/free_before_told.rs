@@ -9,7 +9,7 @@ use single_server::{Options, SingleServer};
 use visitor::*;
 
 #[test]
-fn ten_thousand_clients_in_turn_need_no_retry() {
+fn ten_thousand_consecutive_clients_are_served_without_a_retry() {
     let echo = echo(Options::new());
     for number in 0..10_000 {
         let mut client = connect(echo.addr);
@@ -21,7 +21,7 @@ fn ten_thousand_clients_in_turn_need_no_retry() {
 }
 
 #[test]
-fn so_do_clients_that_the_application_sends_away() {
+fn consecutive_clients_closed_by_the_application_are_served_without_a_retry() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let control = server.control();
@@ -36,6 +36,6 @@ fn so_do_clients_that_the_application_sends_away() {
             let _ = session.write_all(b"bye");
         }
     });
-    clients.join().unwrap(); // the first that is not served right fails here
+    clients.join().unwrap(); // fails here if a client was not served
     in_time("the server", move || serving.join().unwrap());
 }

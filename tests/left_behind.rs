@@ -1,4 +1,4 @@
-//! Promise 6, *three threads*, its other half: no session leaves a descriptor behind, whatever its end waits for.
+//! Promise 6, *three threads*, for descriptors: every connection is closed, however its session ended.
 #![cfg(target_os = "linux")]
 
 mod visitor;
@@ -10,18 +10,18 @@ use std::sync::Mutex;
 use single_server::{Message, Options, SingleServer};
 use visitor::*;
 
-/// The tests here count the descriptors of the process, and take turns.
+/// The tests here count the descriptors of the process, so they run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 #[test]
-fn a_broken_connection_is_closed_although_its_end_waits_for_room_in_the_outbox() {
+fn the_descriptor_of_a_reset_connection_is_closed_even_while_the_outbox_is_full() {
     let _turn = TURN.lock();
     let server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
     let before = descriptors("self");
     for _ in 0..20 {
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
-        client.write_all(b"in the outbox, which is full by that").unwrap();
+        client.write_all(b"this fills the outbox").unwrap();
         server.inbox().send("unread").unwrap();
         reset(client);
         becomes(false, || server.is_busy());
@@ -31,7 +31,7 @@ fn a_broken_connection_is_closed_although_its_end_waits_for_room_in_the_outbox()
 }
 
 #[test]
-fn a_client_that_lingers_is_let_go_when_it_is_done() {
+fn a_lingering_connection_is_closed_when_the_client_closes() {
     let _turn = TURN.lock();
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let before = descriptors("self");
@@ -42,12 +42,12 @@ fn a_client_that_lingers_is_let_go_when_it_is_done() {
         session.close();
         assert_eq!(rest(&mut client), b"good-bye");
         client.shutdown(Shutdown::Write).unwrap();
-        becomes(before + 1, || descriptors("self")); // the client's own
+        becomes(before + 1, || descriptors("self")); // the client's own descriptor
     }
 }
 
 #[test]
-fn the_descriptor_of_a_silent_client_is_closed_although_the_client_never_closes() {
+fn a_lingering_connection_is_closed_even_if_the_client_never_closes() {
     let _turn = TURN.lock();
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let before = descriptors("self");
@@ -56,6 +56,6 @@ fn the_descriptor_of_a_silent_client_is_closed_although_the_client_never_closes(
     session.write_all(b"good-bye").unwrap();
     session.close();
     assert_eq!(rest(&mut client), b"good-bye");
-    // The client keeps its own end, and says nothing.
+    // The client keeps its end open and sends nothing.
     becomes(before + 1, || descriptors("self"));
 }

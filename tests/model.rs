@@ -1,8 +1,8 @@
-//! Random sequences of what applications and clients do, against a small model of the promises.
+//! Random sequences of actions by application and clients, checked against a small model of the promises.
 //!
-//! The model knows who is connected, what each side has yet to see, and the books; after every step the real thing
-//! must agree with it. The seed is printed when a sequence fails: `MODEL_SEED=N cargo test --test model` runs that one
-//! again.
+//! The model tracks who is connected, which bytes each side has yet to receive, and the byte counters. After every step
+//! the server must agree with it. A failing sequence prints its seed; run `MODEL_SEED=N cargo test --test model` to
+//! repeat it.
 
 mod visitor;
 
@@ -23,16 +23,16 @@ struct World {
     /// Bytes that wait for the first client.
     waiting: Vec<u8>,
     live: Option<Live>,
-    /// Sessions that are over.
+    /// Sessions that have ended.
     gone: VecDeque<Client>,
 }
 
-/// The session that the model takes to be live.
+/// The live session, according to the model.
 struct Live {
     stream: TcpStream,
     client: Client,
     end: Option<End>,
-    /// What the client must yet see.
+    /// Bytes that the client has yet to receive.
     to_client: Vec<u8>,
     half_closed: bool,
     received: u64,
@@ -45,7 +45,7 @@ impl World {
         let options = Options::new()
             .buffer_size([1, 7, 64, 4096, 262_144][random.below(5) as usize])
             .depth(1 + random.below(4) as usize)
-            // A newcomer that meets a half-closed session is to be refused at once, not after a second.
+            // A newcomer during a half-closed session must be refused at once, not after a second.
             .handover(std::time::Duration::ZERO);
         let server = options.bind("127.0.0.1:0").unwrap();
         World {
@@ -82,7 +82,7 @@ impl World {
     fn somebody_connects(&mut self) {
         let mut stream = connect(self.server.local_addr());
         if self.live.is_some() {
-            assert!(rest(&mut stream).is_empty(), "two at a time");
+            assert!(rest(&mut stream).is_empty(), "a second client was served");
             assert!(matches!(self.signals.recv_timeout(DEADLINE), Ok(Signal::Refused { .. })));
             return;
         }
@@ -122,7 +122,7 @@ impl World {
                 let inbox = if addressed { live.client.inbox() } else { self.inbox.clone() };
                 match inbox.try_send(&bytes[..]) {
                     Ok(()) => {
-                        assert!(!live.half_closed, "sent after the half-close");
+                        assert!(!live.half_closed, "bytes were accepted after the half-close");
                         live.to_client.extend_from_slice(&bytes);
                         live.taken += bytes.len() as u64;
                     }
@@ -158,7 +158,7 @@ impl World {
         }
     }
 
-    /// With a FIN; then the application takes the end, and may keep it for a while.
+    /// The client sends a FIN. The application receives the end, and may keep it for a while.
     fn client_closes(&mut self) {
         if let Some(live) = self.live.as_mut().filter(|live| live.end.is_none()) {
             live.stream.shutdown(Shutdown::Write).unwrap();
@@ -172,7 +172,7 @@ impl World {
         }
     }
 
-    /// By dropping the end if there is one, else by `finish`.
+    /// Drops the end if there is one; otherwise calls `finish`.
     fn application_closes(&mut self) {
         let mut live = match self.live.take() {
             Some(live) => live,
@@ -224,7 +224,7 @@ fn random_sequences_agree_with_the_model() {
             world.server.stop().unwrap();
         });
         if let Err(panic) = run {
-            eprintln!("this was MODEL_SEED={seed}");
+            eprintln!("to repeat this sequence: MODEL_SEED={seed} cargo test --test model");
             std::panic::resume_unwind(panic);
         }
     }

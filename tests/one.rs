@@ -1,4 +1,4 @@
-//! Promise 1, *one*: at every instant at most one connection's bytes reach the application or come from it.
+//! Promise 1, *one*: at any moment at most one connection's bytes reach the application or come from it.
 
 mod visitor;
 
@@ -11,7 +11,7 @@ use single_server::{Message, Options, Refusal, Signal, SingleServer};
 use visitor::*;
 
 #[test]
-fn two_thousand_are_refused_while_one_is_served() {
+fn two_thousand_clients_are_refused_while_one_is_served() {
     let echo = echo(Options::new());
     let mut served = connect(echo.addr);
     ping(&mut served).unwrap();
@@ -25,7 +25,7 @@ fn two_thousand_are_refused_while_one_is_served() {
                 if knocks % 2 == 0 {
                     let _ = second.write_all(b"let me in");
                 }
-                assert!(rest(&mut second).is_empty(), "a refused client was sent something");
+                assert!(rest(&mut second).is_empty(), "a refused client received bytes");
                 knocks += 1;
             }
             knocks
@@ -36,7 +36,7 @@ fn two_thousand_are_refused_while_one_is_served() {
         done.store(true, Ordering::Release);
         knocking.join().unwrap()
     });
-    // A subscription holds 1,024 signals, and this one has not been read: the rest is told with the next signal.
+    // A subscription holds 1,024 signals. This one has not been read, so the next signal tells how many were dropped.
     let mut told = 0;
     for signal in echo.signals.try_iter() {
         match signal {
@@ -58,11 +58,11 @@ fn two_thousand_are_refused_while_one_is_served() {
 }
 
 #[test]
-fn the_outbox_never_mixes_clients() {
+fn the_outbox_never_mixes_the_bytes_of_two_clients() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let control = server.control();
-    // Eight clients at a time, each sending its own letter; those who are refused come again.
+    // Eight clients at a time, each sending its own letter. A refused client tries again.
     let clients = thread::spawn(move || {
         thread::scope(|scope| {
             for letter in b'a'..b'i' {
@@ -85,7 +85,7 @@ fn the_outbox_never_mixes_clients() {
     for message in server.outbox() {
         match message {
             Message::Connected(client) => {
-                assert_eq!(now, None, "a session begins before the last one has ended");
+                assert_eq!(now, None, "a session began before the previous one had ended");
                 now = Some(client.peer_addr());
                 letter = None;
             }

@@ -1,5 +1,5 @@
-//! Promise 7, *only stop ends it*: no accept error, no reset, no misuse by the application takes the server down, and
-//! no error makes it spin.
+//! Promise 7, *only stop ends it*: no accept error, reset or misuse by the application takes the server down or makes
+//! it spin.
 
 mod visitor;
 
@@ -10,13 +10,13 @@ use std::time::Duration;
 use single_server::{Busy, Message, Options, Signal, SingleServer};
 use visitor::*;
 
-/// A process that is allowed one descriptor more than it needs to listen.
+/// The process may open one descriptor more than it needs to listen: that of the served client.
 #[cfg(target_os = "linux")]
 #[test]
-fn without_a_descriptor_it_waits_and_serves_again() {
+fn running_out_of_descriptors_pauses_the_acceptor_and_does_not_stop_the_server() {
     let probe = start(&["echo"], |_| {});
     let taken = |number: &u32| std::path::Path::new(&format!("/proc/{}/fd/{number}", probe.id())).exists();
-    let next = (0..).find(|number| !taken(number)).unwrap(); // the served client's
+    let next = (0..).find(|number| !taken(number)).unwrap(); // the one for the served client
     let limit = next + 1;
     drop(probe);
     let command = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
@@ -28,22 +28,22 @@ fn without_a_descriptor_it_waits_and_serves_again() {
     };
     let mut served = connect(echo.addr);
     ping(&mut served).unwrap();
-    // The kernel completes these connections; the process cannot take them.
+    // The kernel completes these connections, but the process cannot accept them.
     let waiting: Vec<_> = (0..5).map(|_| connect(echo.addr)).collect();
     let line = echo.line_with("cannot accept a connection: ");
-    let emfile = std::io::Error::from_raw_os_error(24).to_string(); // in the words of this C library
+    let emfile = std::io::Error::from_raw_os_error(24).to_string(); // the message differs between C libraries
     assert!(line.contains(&emfile), "{line}");
-    // The pauses grow from 1 ms to 1 s: several more errors, and next to no work.
+    // The pauses grow from 1 ms to 1 s: several more errors follow, and hardly any processor time is used.
     echo.line_with("cannot accept a connection: ");
     let before = echo.ticks();
     let began = std::time::Instant::now();
     for _ in 0..7 {
         echo.line_with("cannot accept a connection: ");
     }
-    assert!(began.elapsed() >= Duration::from_millis(100), "it does not wait before it tries again");
+    assert!(began.elapsed() >= Duration::from_millis(100), "no pause before the next attempt");
     let used = echo.ticks() - before;
-    assert!(used <= 10, "{used} ticks of processor time while there was nothing to do");
-    // All the while the client is served.
+    assert!(used <= 10, "{used} ticks of processor time while nothing could be accepted");
+    // Meanwhile the connected client is served.
     ping(&mut served).unwrap();
     drop(served);
     drop(waiting);
@@ -57,7 +57,7 @@ fn with_pipes(mut command: std::process::Command) -> std::process::Command {
 }
 
 #[test]
-fn resets_of_every_kind_do_not_end_it() {
+fn resets_do_not_stop_the_server() {
     let echo = echo(Options::new());
     let bytes = pattern(3, 1 << 20);
     for round in 0..300 {
@@ -75,14 +75,14 @@ fn resets_of_every_kind_do_not_end_it() {
 }
 
 #[test]
-fn misuse_by_the_application_does_not_end_it() {
+fn misuse_by_the_application_does_not_stop_the_server() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let signals = server.signal();
     let control = server.control();
     control.finish(); // nobody is connected
 
-    // An application that panics in the middle of a session.
+    // The application panics in the middle of a session.
     let client = connect(addr);
     let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         let _session = server.accept().unwrap();
@@ -92,9 +92,10 @@ fn misuse_by_the_application_does_not_end_it() {
     next_report(&signals);
     drop(client);
 
-    // One that keeps everything, and one that finishes everything many times.
+    // It keeps every message, and half-closes and finishes each session many times.
     let mut kept: Vec<Message> = Vec::new();
     for _ in 0..100 {
+        let before = kept.len();
         let mut client = connect(addr);
         next_connected(&signals);
         let _ = client.write_all(b"keep this");
@@ -103,12 +104,12 @@ fn misuse_by_the_application_does_not_end_it() {
             control.finish();
         }
         next_report(&signals);
-        // Each of those that came too late for this client is for the first one to come.
-        while let Ok(message) = server.outbox().try_recv() {
-            kept.push(message);
+        // A half-close after the session's end applies to the next client.
+        while !matches!(kept.last(), Some(Message::ProducerFinished(_))) || kept.len() == before {
+            kept.push(next_message(&server));
         }
     }
-    // One that answers the dead, and leaves a session without reading it.
+    // It answers departed clients, and drops sessions without reading them.
     for message in kept {
         match message {
             Message::Connected(client) => assert!(client.inbox().send("are you there?").is_err()),
@@ -122,7 +123,7 @@ fn misuse_by_the_application_does_not_end_it() {
         client.write_all(&pattern(1, 100_000)).unwrap();
         drop(server.accept().unwrap());
         rest(&mut client);
-        // The FIN may be that of a half-close from above, and the slot not yet free.
+        // The FIN may come from a half-close above, before the slot is free.
         next_report(&signals);
     }
     let mut client = connect(addr);
@@ -133,7 +134,7 @@ fn misuse_by_the_application_does_not_end_it() {
 }
 
 #[test]
-fn a_listener_that_would_not_wait_is_made_to() {
+fn a_non_blocking_listener_is_made_blocking() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let server = Options::new().listen_on(listener).unwrap();
@@ -151,7 +152,7 @@ fn a_listener_that_would_not_wait_is_made_to() {
 }
 
 #[test]
-fn the_largest_settings_do_not_end_it() {
+fn a_server_with_the_largest_settings_works() {
     let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
     let echo = echo(options.yield_time(Duration::from_millis(10)));
     assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
@@ -159,7 +160,7 @@ fn the_largest_settings_do_not_end_it() {
 }
 
 #[test]
-fn settings_without_sense_are_told_by_name() {
+fn errors_of_bind_name_the_invalid_setting_or_the_address() {
     let name = |options: Options| options.bind("127.0.0.1:0").unwrap_err().to_string();
     assert!(name(Options::new().buffer_size(0)).contains("buffer_size"));
     assert!(name(Options::new().buffer_size(usize::MAX)).contains("buffer_size"));

@@ -1,5 +1,5 @@
-//! Promise 8, *stop stops*: `stop` returns within its linger time whatever clients and application do or leave
-//! undone; then the port can be bound again.
+//! Promise 8, *stop stops*: `stop` returns within its linger time, whatever clients and application do or fail to do,
+//! and the port is free then.
 
 mod visitor;
 
@@ -17,7 +17,7 @@ fn quick() -> Options {
     Options::new().linger(Duration::from_millis(100))
 }
 
-/// Stops in time, and twice, and leaves the port free.
+/// Stops the server, checks that the port is free and all handles are closed, and stops it a second time.
 fn stop(server: SingleServer) {
     let addr = server.local_addr();
     let mut server = in_time("stop", move || {
@@ -25,7 +25,7 @@ fn stop(server: SingleServer) {
         server.stop().unwrap();
         server
     });
-    TcpListener::bind(addr).expect("the port is free at once");
+    TcpListener::bind(addr).expect("the port is free");
     server.stop().unwrap();
     assert!(server.outbox().recv().is_err());
     assert!(matches!(server.inbox().send("late"), Err(SendError::Stopped(_))));
@@ -35,7 +35,7 @@ fn stop(server: SingleServer) {
 }
 
 #[test]
-fn while_nobody_is_connected_under_every_policy() {
+fn stop_returns_while_nobody_is_connected_under_every_policy() {
     for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         stop(Options::new().busy(policy).bind("127.0.0.1:0").unwrap());
     }
@@ -48,7 +48,7 @@ fn while_nobody_is_connected_under_every_policy() {
 }
 
 #[test]
-fn while_a_client_is_connected_and_others_wait_under_every_policy() {
+fn stop_returns_while_one_client_is_served_and_others_wait_under_every_policy() {
     for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
         let mut clients = vec![connect(server.local_addr())];
@@ -63,14 +63,14 @@ fn while_a_client_is_connected_and_others_wait_under_every_policy() {
 }
 
 #[test]
-fn while_a_client_never_reads() {
+fn stop_returns_while_the_client_never_reads() {
     let server = quick().bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let inbox = server.inbox();
-    // More than the kernel takes for a client that never reads, so the writer is inside a write; and then more than
-    // there is room for, so the sender waits until the stop frees it.
+    // More than the kernel takes for a client that does not read, so the writer blocks in `write`; then more than there
+    // is room for, so the sender waits until the stop wakes it.
     inbox.send(vec![0; 30 << 20]).unwrap();
     let sending = thread::spawn(move || inbox.send(vec![0; 100_000]));
     stop(server);
@@ -82,17 +82,17 @@ fn while_a_client_never_reads() {
 }
 
 #[test]
-fn while_the_application_never_reads() {
+fn stop_returns_while_the_application_never_reads() {
     let server = quick().bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
-    // More than the outbox and the kernel hold: the reader is waiting for room.
+    // More than the outbox and the kernel hold, so the reader waits for room.
     client.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
     while client.write(&[0; 100_000]).is_ok() {}
     stop(server);
 }
 
 #[test]
-fn after_the_client_has_had_what_the_inbox_took() {
+fn stop_delivers_everything_the_inbox_has_accepted() {
     let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -104,7 +104,7 @@ fn after_the_client_has_had_what_the_inbox_took() {
 }
 
 #[test]
-fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
+fn stop_delivers_the_answer_even_if_the_application_has_not_read_the_request() {
     for _ in 0..10 {
         let options = Options::new().buffer_size(1000).depth(1).linger(DEADLINE);
         let server = options.bind("127.0.0.1:0").unwrap();
@@ -113,7 +113,7 @@ fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
         flood(&mut client, &vec![b'?'; 200_000]);
         server.inbox().send(vec![b'!'; 2 << 20]).unwrap();
         let reading = thread::spawn(move || {
-            thread::sleep(Duration::from_millis(50)); // a client that takes its time
+            thread::sleep(Duration::from_millis(50)); // a slow client
             rest(&mut client).len()
         });
         stop(server);
@@ -122,24 +122,24 @@ fn after_a_client_that_has_sent_much_which_nobody_read_has_had_it_too() {
 }
 
 #[test]
-fn after_a_client_that_talks_while_it_reads_has_had_everything() {
-    // A client that says nothing for a while is not waited for, and one that was given no processor time for as long
-    // has said nothing: on a machine under load that is no mistake of the server, but a reason to look again.
+fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
+    // A stop closes a lingering connection whose client sends nothing for a while. On a loaded machine the client may
+    // get no processor time for that long, which is no defect of the server: then try again.
     for _ in 0..20 {
         match talk_and_read_during_a_stop() {
             Ok(()) => return,
             Err((got, silent)) => {
                 assert!(
                     silent > Duration::from_millis(100),
-                    "{got} bytes, although silent for {silent:?} at most"
+                    "only {got} bytes came, although the client was never silent for longer than {silent:?}"
                 )
             }
         }
     }
-    skipped("a client gets too little processor time to say something every 100 ms");
+    skipped("the client gets too little processor time to send something every 100 ms");
 }
 
-/// How many bytes came if not all did, and the client's longest silence.
+/// If the answer was cut short, returns how many bytes came and the client's longest silence.
 fn talk_and_read_during_a_stop() -> Result<(), (usize, Duration)> {
     let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
@@ -165,7 +165,7 @@ fn talk_and_read_during_a_stop() -> Result<(), (usize, Duration)> {
 }
 
 #[test]
-fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves() {
+fn stop_does_not_use_up_the_linger_time_on_a_silent_client() {
     for round in 0..10 {
         let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
@@ -182,24 +182,24 @@ fn without_the_linger_time_if_the_client_is_silent_while_the_application_leaves(
 }
 
 #[test]
-fn without_the_linger_time_if_the_client_has_fallen_silent_since_the_application_left() {
+fn stop_does_not_use_up_the_linger_time_on_a_client_that_was_blocked_and_fell_silent() {
     let mut server =
         Options::new().linger(Duration::MAX).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
-    write_until_held_back(&mut client); // the reader is not in a read, but waits for room
+    write_until_held_back(&mut client); // the reader waits for room instead of reading
     session.close();
     stop(server);
 }
 
 #[test]
-fn although_the_application_does_not_and_newcomers_wait_for_a_client_that_never_reads() {
+fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait() {
     let server = quick().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let mut waiting = connect(server.local_addr());
-    server.control().stop(); // not `stop`: only the acceptor minds the time
+    server.control().stop(); // returns at once; the writer watches the time
     match next_message(&server) {
         Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Stopped),
         other => panic!("{other:?}"),
@@ -208,7 +208,7 @@ fn although_the_application_does_not_and_newcomers_wait_for_a_client_that_never_
 }
 
 #[test]
-fn with_the_port_free_while_the_last_client_is_still_sent_what_is_its() {
+fn stop_frees_the_port_while_the_last_client_is_still_receiving() {
     let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -220,18 +220,18 @@ fn with_the_port_free_while_the_last_client_is_still_sent_what_is_its() {
 }
 
 #[test]
-fn and_tells_at_once_who_waits_for_room() {
+fn stop_wakes_a_sender_that_waits_for_room() {
     let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    // More than the kernel takes for a client that never reads, and then more than there is room for.
+    // More than the kernel takes for a client that does not read; the next message then finds no room.
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let inbox = server.inbox();
     let (told, telling) = mpsc::channel();
     let sending = thread::spawn(move || told.send(inbox.send("y")));
-    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "it does not wait");
+    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
     server.control().stop();
-    let sent = telling.recv_timeout(DEADLINE).expect("it is told");
+    let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
     assert!(matches!(sent, Err(SendError::Stopped(_))), "{sent:?}");
     sending.join().unwrap().unwrap();
     rest(&mut client);
@@ -239,7 +239,7 @@ fn and_tells_at_once_who_waits_for_room() {
 }
 
 #[test]
-fn from_another_thread_through_control() {
+fn control_stops_the_server_from_another_thread() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let control = server.control();
     let mut client = connect(server.local_addr());
@@ -255,18 +255,18 @@ fn from_another_thread_through_control() {
     });
     assert!(stopping.join().unwrap().is_empty());
     let addr = server.local_addr();
-    becomes(true, || TcpListener::bind(addr).is_ok()); // although the server still exists
+    becomes(true, || TcpListener::bind(addr).is_ok()); // without dropping the server
     stop(server);
 }
 
 #[test]
-fn by_drop_too() {
+fn dropping_the_server_stops_it() {
     let addr = in_time("drop", || SingleServer::bind("127.0.0.1:0").unwrap().local_addr());
     TcpListener::bind(addr).unwrap();
 }
 
 #[test]
-fn with_messages_waiting_for_a_first_client_that_never_came() {
+fn stop_returns_while_messages_wait_for_a_client_that_never_came() {
     let server = quick().bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
     while inbox.try_send("is anybody there?").is_ok() {}
@@ -276,7 +276,7 @@ fn with_messages_waiting_for_a_first_client_that_never_came() {
 }
 
 #[test]
-fn with_everything_still_in_the_application_s_hands() {
+fn stop_returns_while_the_application_keeps_every_message() {
     let server = quick().bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     client.write_all(b"x").unwrap();
@@ -288,10 +288,10 @@ fn with_everything_still_in_the_application_s_hands() {
 }
 
 #[test]
-fn and_the_port_can_be_bound_again_and_again() {
+fn the_port_can_be_bound_again_immediately_after_every_stop() {
     let mut addr = "127.0.0.1:0".parse().unwrap();
     for _ in 0..50 {
-        // The client stays, so that the server's side of its connection is still about when the next one binds.
+        // The client stays, so the server's side of the connection still exists when the next server binds.
         let server = SingleServer::bind(addr).unwrap();
         addr = server.local_addr();
         let mut client = connect(addr);
@@ -300,25 +300,25 @@ fn and_the_port_can_be_bound_again_and_again() {
     }
 }
 
-/// Calls that are said not to wait, 5,000 of each, and then a stop; all in time, also the drops.
+/// Makes 5,000 calls that must not wait, then a `try_send` and a stop. Everything must return in time, including drops.
 fn after_many_calls(of: fn(&SingleServer), connected: bool) {
     in_time("5,000 calls, a try_send and a stop", move || {
         let server = quick().bind("127.0.0.1:0").unwrap();
         let _client = Some(()).filter(|_| connected).map(|_| {
             let client = connect(server.local_addr());
             assert!(matches!(next_message(&server), Message::Connected(_)));
-            // More than the kernel takes for a client that never reads: the writer is inside a write.
+            // More than the kernel takes for a client that does not read, so the writer blocks in `write`.
             server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
             client
         });
         (0..5000).for_each(|_| of(&server));
-        let _ = server.inbox().try_send("whatever comes of it");
+        let _ = server.inbox().try_send("accepted or not");
         stop(server);
     });
 }
 
 #[test]
-fn stop_returns_although_a_session_was_finished_five_thousand_times() {
+fn stop_returns_after_five_thousand_finishes() {
     after_many_calls(|server| server.control().finish(), true);
     after_many_calls(|server| server.control().finish(), false);
 }
@@ -330,7 +330,7 @@ fn stop_returns_after_five_thousand_half_closes() {
 }
 
 #[test]
-fn an_end_is_dropped_without_a_wait_although_its_session_was_finished_five_thousand_times() {
+fn dropping_an_end_does_not_block_after_five_thousand_finishes() {
     in_time("5,000 calls, a stop and a drop", || {
         let server = quick().bind("127.0.0.1:0").unwrap();
         let client = connect(server.local_addr());
@@ -342,7 +342,7 @@ fn an_end_is_dropped_without_a_wait_although_its_session_was_finished_five_thous
             Message::ProducerFinished(end) => (0..5000).for_each(|_| end.inbox().finish()),
             other => panic!("{other:?}"),
         }
-        // One end is dropped while the server still runs, in another thread than the one that stops it.
+        // The end is dropped while the server may still run, on another thread than the one that stops it.
         let dropping = thread::spawn(move || drop(end));
         stop(server);
         dropping.join().unwrap();
@@ -351,7 +351,7 @@ fn an_end_is_dropped_without_a_wait_although_its_session_was_finished_five_thous
 
 #[test]
 fn stop_returns_while_threads_keep_half_closing() {
-    // Many stops, since one that is only delayed is not found out otherwise.
+    // Many stops, because a stop that is merely delayed would pass once.
     in_time("50 stops", || (0..50).for_each(|round| stop_beside_half_closes(round % 2 == 0)));
 }
 
@@ -383,8 +383,8 @@ fn stop_beside_half_closes(connected: bool) {
 }
 
 #[test]
-fn stop_lets_a_client_that_was_held_back_read_an_answer_written_long_before() {
-    // Several at once, since the mistake that this looks for shows only now and then.
+fn stop_lets_a_client_that_was_blocked_read_an_answer_written_earlier() {
+    // Several at once, because the defect that this test is for shows only now and then.
     let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || held_back_and_stopped(seed))).collect();
     clients.into_iter().for_each(|client| client.join().unwrap());
 }
@@ -401,7 +401,7 @@ fn held_back_and_stopped(seed: u64) {
     server.inbox().send(answer.clone()).unwrap();
     server.control().finish();
     assert_eq!(next_report(&signals).reason, Reason::Finished);
-    thread::sleep(Duration::from_millis(400)); // a client that takes its time
+    thread::sleep(Duration::from_millis(400)); // a slow client
     let mut talking = client.try_clone().unwrap();
     talking.set_write_timeout(Some(DEADLINE)).unwrap();
     let talking = thread::spawn(move || while talking.write_all(&[b'?'; 1000]).is_ok() {});
@@ -416,7 +416,7 @@ fn held_back_and_stopped(seed: u64) {
                 Err(e) => panic!("{e} after {} bytes", all.len()),
             }
         }
-        let _ = client.shutdown(std::net::Shutdown::Both); // ends the talking
+        let _ = client.shutdown(std::net::Shutdown::Both); // ends the sending thread
         all
     });
     stop(server);
@@ -424,8 +424,7 @@ fn held_back_and_stopped(seed: u64) {
     talking.join().unwrap();
 }
 
-/// In a network where nothing can be reached, not even this machine by itself, so that a server cannot connect to its
-/// own address.
+/// Runs in a network namespace whose loopback interface is down, so no connection can wake the acceptor.
 #[cfg(target_os = "linux")]
 #[test]
 fn stop_returns_where_the_server_cannot_connect_to_itself() {
@@ -435,7 +434,7 @@ fn stop_returns_where_the_server_cannot_connect_to_itself() {
         command.args(options);
         command
     };
-    // Inside of a container root may make no user namespace, and on a host nobody else a network namespace alone.
+    // In a container, root may be unable to create a user namespace; on a host, only root can do without one.
     let works = |options: &&[&str]| {
         let done = unshare(options).arg("true").output();
         done.map_or(false, |output| output.status.success())
@@ -443,7 +442,7 @@ fn stop_returns_where_the_server_cannot_connect_to_itself() {
     let ways: [&[&str]; 2] = [&["--net"], &["--map-root-user", "--net"]];
     let way = match ways.iter().copied().find(works) {
         Some(way) => way,
-        None => return skipped("no network namespace can be made (unshare)"),
+        None => return skipped("no permission to create a network namespace (unshare)"),
     };
     if !is_alone_in_process("stop_returns_where_the_server_cannot_connect_to_itself", unshare(way)) {
         return;

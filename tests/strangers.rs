@@ -1,4 +1,4 @@
-//! Promise 10, *strangers stay out*: a list of those who are allowed is looked at before the slot is.
+//! Promise 10, *strangers stay out*: the allow-list is checked before the busy flag.
 
 mod visitor;
 
@@ -16,9 +16,9 @@ fn next_refusal(echo: &Echo) -> (SocketAddr, Refusal) {
 }
 
 #[test]
-fn a_stranger_is_turned_away_and_does_not_take_the_slot() {
+fn a_client_not_on_the_allow_list_is_refused_under_every_policy() {
     let allowed: Prefix = "192.0.2.0/24".parse().unwrap();
-    // Under every policy, and without the message: that is for those who may come again.
+    // No policy matters, and the busy message is not sent: it is for clients that may try again.
     for policy in [Busy::Drop, Busy::Tell(b"in use".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = echo(Options::new().busy(policy).allow(allowed));
         for _ in 0..3 {
@@ -30,11 +30,11 @@ fn a_stranger_is_turned_away_and_does_not_take_the_slot() {
 }
 
 #[test]
-fn a_stranger_does_not_disturb_who_is_served() {
+fn a_client_not_on_the_allow_list_does_not_disturb_the_served_client() {
     if TcpListener::bind("[::1]:0").is_err() || !dual_stack() {
         return skipped("no IPv6 listener that takes IPv4 clients too");
     }
-    // A listener for both families: who comes from 127.0.0.1 is seen as ::ffff:127.0.0.1.
+    // On a listener for both families, a client from 127.0.0.1 has the address ::ffff:127.0.0.1.
     for policy in [Busy::Tell(b"in use".to_vec()), Busy::Replace] {
         let server = Options::new().busy(policy).allow("::1".parse().unwrap()).bind("[::]:0").unwrap();
         let port = server.local_addr().port();
@@ -55,7 +55,7 @@ fn a_stranger_does_not_disturb_who_is_served() {
 }
 
 #[test]
-fn a_mapped_address_counts_as_ipv4() {
+fn an_ipv4_mapped_address_matches_an_ipv4_prefix() {
     if !dual_stack() {
         return skipped("no IPv6 listener that takes IPv4 clients too");
     }
@@ -67,7 +67,7 @@ fn a_mapped_address_counts_as_ipv4() {
 }
 
 #[test]
-fn prefixes_hold_what_they_should() {
+fn prefixes_are_parsed_matched_and_printed_correctly() {
     let holds = |prefix: &str, ip: &str| prefix.parse::<Prefix>().unwrap().contains(ip.parse().unwrap());
     for (prefix, inside, outside) in [
         ("10.1.2.3", "10.1.2.3", "10.1.2.4"),
@@ -80,8 +80,8 @@ fn prefixes_hold_what_they_should() {
         ("2001:db8:8000::/33", "2001:db8:ffff::", "2001:db8:7fff::"),
         ("::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.1"),
     ] {
-        assert!(holds(prefix, inside), "{prefix} should hold {inside}");
-        assert!(!holds(prefix, outside), "{prefix} should not hold {outside}");
+        assert!(holds(prefix, inside), "{prefix} should contain {inside}");
+        assert!(!holds(prefix, outside), "{prefix} should not contain {outside}");
     }
     for wrong in [
         "",
@@ -106,7 +106,7 @@ fn prefixes_hold_what_they_should() {
 }
 
 #[test]
-fn the_command_listens_on_loopback_and_takes_a_list() {
+fn the_command_listens_on_loopback_and_checks_every_allow_option() {
     let echo = start(&["--allow", "192.0.2.7", "--allow", "10.0.0.0/8", "echo"], |_| {});
     assert!(echo.addr.ip().is_loopback());
     let mut stranger = connect(echo.addr);

@@ -9,25 +9,25 @@ use std::net::Shutdown;
 use single_server::Options;
 use visitor::*;
 
-// One test alone in its process, since it counts what the process has.
+// The only test in this file: it counts the threads, descriptors and memory of the process.
 #[test]
-fn ten_thousand_rude_clients_leave_nothing_behind() {
+fn ten_thousand_misbehaving_clients_leave_no_thread_descriptor_or_memory_behind() {
     let before = threads_and_descriptors();
     let echo = echo(Options::new());
-    assert_eq!(status("self", "Threads:"), before.0 + 3 + 1, "three threads, and the application's");
+    assert_eq!(status("self", "Threads:"), before.0 + 3 + 1, "three threads, and the one that runs the echo");
 
-    // Served once more, so that whatever the last client left behind has been dealt with.
+    // Serves one more client, after which the previous sessions are over.
     let one_more = || {
         let mut client = connect_until_served(echo.addr);
         client.shutdown(Shutdown::Write).unwrap();
         rest(&mut client);
     };
-    be_rude(&echo, 500);
+    misbehave(&echo, 500);
     one_more();
-    let serving = (before.0 + 4, before.1 + 2); // the listener, and a spare
+    let serving = (before.0 + 4, before.1 + 2); // the listener, and the handle that wakes the acceptor
     becomes(serving, threads_and_descriptors);
     let memory = status("self", "VmRSS:");
-    be_rude(&echo, 10_000);
+    misbehave(&echo, 10_000);
     one_more();
     becomes(serving, threads_and_descriptors);
     let grown = status("self", "VmRSS:").saturating_sub(memory);
@@ -37,11 +37,11 @@ fn ten_thousand_rude_clients_leave_nothing_behind() {
     becomes(before, threads_and_descriptors);
 }
 
-fn be_rude(echo: &Echo, count: usize) {
+fn misbehave(echo: &Echo, count: usize) {
     let mut random = Random(count as u64);
     let bytes = [0x55; 100_000];
     for _ in 0..count {
-        // Refused or served, as it comes.
+        // Either refused or served.
         let mut client = connect(echo.addr);
         match random.below(5) {
             0 => {}

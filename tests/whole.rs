@@ -1,5 +1,5 @@
-//! Promise 2, *whole*: every byte sent before the client's FIN comes out of the outbox, in order; every byte the
-//! inbox took for a live client is written, in order, before the close.
+//! Promise 2, *whole*: every byte sent before the client's FIN comes out of the outbox, in order. Every byte that the
+//! inbox accepted for a live client is written, in order, before the close.
 
 mod visitor;
 
@@ -12,7 +12,7 @@ use single_server::{Busy, Message, Options, Reason, SendError, Session, SingleSe
 use visitor::*;
 
 #[test]
-fn sixty_four_mebibytes_come_back_through_a_half_close() {
+fn sixty_four_mebibytes_are_echoed_whole_after_a_half_close() {
     let echo = echo(Options::new());
     let sent = pattern(1, 64 << 20);
     let mut client = connect(echo.addr);
@@ -23,7 +23,7 @@ fn sixty_four_mebibytes_come_back_through_a_half_close() {
 }
 
 #[test]
-fn one_byte_buffers_and_one_deep_boxes_lose_nothing_either() {
+fn the_smallest_buffers_and_queues_lose_nothing() {
     let echo = echo(Options::new().buffer_size(1).depth(1));
     let sent = pattern(2, 20_000);
     let mut client = connect(echo.addr);
@@ -31,7 +31,7 @@ fn one_byte_buffers_and_one_deep_boxes_lose_nothing_either() {
 }
 
 #[test]
-fn a_slow_client_gets_everything_before_the_close() {
+fn a_slow_client_receives_everything_before_the_close() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let sent = pattern(3, 16 << 20);
     let mut client = connect(server.local_addr());
@@ -59,7 +59,7 @@ fn a_slow_client_gets_everything_before_the_close() {
 }
 
 #[test]
-fn many_small_messages_keep_their_order() {
+fn a_hundred_thousand_small_messages_arrive_in_order() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -81,14 +81,14 @@ fn many_small_messages_keep_their_order() {
 }
 
 #[test]
-fn bytes_sent_before_a_full_close_come_out_even_if_the_answers_cannot_go() {
-    // The first answer meets a closed socket and is answered with a RST; what the client sent before stays readable.
-    // Few enough that all are in the server's kernel by then: what is still in the client's is lost with the RST.
+fn bytes_sent_before_a_close_are_delivered_even_if_the_answers_fail() {
+    // The first answer meets a closed socket, and the client's kernel sends a RST. Bytes in the server's receive buffer
+    // stay readable, so the client sends few enough for that buffer to hold them all.
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let sent = pattern(4, 60_000);
     let mut client = connect(server.local_addr());
     client.write_all(&sent).unwrap();
-    drop(client); // before anything has come that it leaves unread, which would make it a RST at once
+    drop(client); // before an answer comes: closing with unread bytes would be a RST
     let mut received = Vec::new();
     let inbox = server.inbox();
     loop {
@@ -106,7 +106,7 @@ fn bytes_sent_before_a_full_close_come_out_even_if_the_answers_cannot_go() {
 }
 
 #[test]
-fn a_session_half_closes_its_own_direction_and_still_reads() {
+fn a_session_can_read_after_its_own_half_close() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let mut session = server.accept().unwrap();
@@ -123,11 +123,11 @@ fn a_session_half_closes_its_own_direction_and_still_reads() {
 }
 
 #[test]
-fn a_session_that_was_cut_short_reads_as_an_error_and_one_that_ended_as_an_end() {
+fn reading_a_session_that_was_cut_short_is_an_error_and_not_the_end_of_the_stream() {
     let read = |session: &mut Session| {
         let read = session.read(&mut [0; 10]);
         let again = session.read(&mut [0; 10]);
-        assert_eq!(read.as_ref().ok(), again.as_ref().ok()); // the same, as often as one asks
+        assert_eq!(read.as_ref().ok(), again.as_ref().ok()); // a second read returns the same
         assert_eq!(session.read(&mut []).unwrap(), 0);
         read.map_err(|e| e.kind())
     };
@@ -150,7 +150,7 @@ fn a_session_that_was_cut_short_reads_as_an_error_and_one_that_ended_as_an_end()
     session.write_all(b"unread").unwrap();
     session.flush().unwrap();
     broken.peek(&mut [0]).unwrap();
-    drop(broken); // with something unread: a RST
+    drop(broken); // with unread bytes, so the kernel sends a RST
     assert_eq!(read(&mut session), Err(ErrorKind::ConnectionReset));
     drop(session);
 
@@ -170,7 +170,7 @@ fn a_session_that_was_cut_short_reads_as_an_error_and_one_that_ended_as_an_end()
 }
 
 #[test]
-fn a_session_still_writes_after_the_clients_half_close() {
+fn a_session_can_write_after_the_half_close_of_its_client() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     client.write_all(b"question").unwrap();
@@ -192,7 +192,7 @@ fn a_session_still_writes_after_the_clients_half_close() {
 }
 
 #[test]
-fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
+fn a_client_that_keeps_sending_and_reads_slowly_receives_the_whole_answer() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let answer = pattern(7, 8 << 20);
     for _ in 0..5 {
@@ -204,12 +204,12 @@ fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
         let reading = thread::spawn(move || {
             let mut all = vec![0; 1 << 20];
             client.read_exact(&mut all).unwrap();
-            // Slowly, so that much of it waits in the server's kernel when the application has long closed.
+            // Slowly, so much of the answer is still in the server's kernel long after the application has closed.
             let mut piece = [0; 50_000];
             loop {
                 match client.read(&mut piece).unwrap() {
                     0 => {
-                        let _ = client.shutdown(Shutdown::Both); // ends the sending
+                        let _ = client.shutdown(Shutdown::Both); // ends the sending thread
                         return all;
                     }
                     count => all.extend_from_slice(&piece[..count]),
@@ -225,7 +225,7 @@ fn a_client_that_goes_on_sending_and_reads_late_gets_all_of_a_long_answer() {
 }
 
 #[test]
-fn a_client_that_pauses_and_then_goes_on_sending_gets_all_of_a_long_answer() {
+fn a_client_that_pauses_and_then_sends_again_receives_the_whole_answer() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let answer = pattern(8, 8 << 20);
     let mut client = connect(server.local_addr());
@@ -238,12 +238,12 @@ fn a_client_that_pauses_and_then_goes_on_sending_gets_all_of_a_long_answer() {
                 0 => return all,
                 count => all.extend_from_slice(&piece[..count]),
             }
-            // Silent until the answer has begun, then a word now and then.
+            // Silent until the answer has begun, then a few bytes now and then.
             thread::sleep(std::time::Duration::from_millis(3));
             let _ = client.write(b"and another thing");
         }
     });
-    // The application reads the words while it answers, so that the reader is in a read when it closes.
+    // The application reads them while it answers, so the reader blocks in `read` when the application closes.
     let (mut inbox, copy) = (session.inbox(), answer.clone());
     let writing = thread::spawn(move || inbox.write_all(&copy).unwrap());
     while !writing.is_finished() {
@@ -254,7 +254,7 @@ fn a_client_that_pauses_and_then_goes_on_sending_gets_all_of_a_long_answer() {
 }
 
 #[test]
-fn an_application_that_closes_is_told_the_end_at_once_although_the_client_says_nothing() {
+fn finish_ends_the_session_of_a_silent_client_at_once() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut silent = Vec::new();
     for _ in 0..20 {
@@ -269,7 +269,7 @@ fn an_application_that_closes_is_told_the_end_at_once_although_the_client_says_n
 }
 
 #[test]
-fn a_client_that_is_still_sending_gets_all_of_the_answer() {
+fn a_client_whose_bytes_were_not_read_receives_the_whole_answer() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     for round in 0..20 {
         let mut client = connect(server.local_addr());
@@ -282,13 +282,13 @@ fn a_client_that_is_still_sending_gets_all_of_the_answer() {
 }
 
 #[test]
-fn a_write_takes_a_buffer_at_most_so_that_the_next_one_waits_for_room() {
+fn one_write_accepts_at_most_buffer_size_bytes() {
     let server = Options::new().buffer_size(1000).bind("127.0.0.1:0").unwrap();
     assert_eq!(server.inbox().write(&[0; 5000]).unwrap(), 1000);
 }
 
 #[test]
-fn an_end_that_found_the_outbox_full_is_not_missed_by_who_waits_only_so_long() {
+fn recv_timeout_returns_an_end_that_found_the_outbox_full() {
     let server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
     for _ in 0..50 {
         let mut client = connect(server.local_addr());
@@ -296,7 +296,7 @@ fn an_end_that_found_the_outbox_full_is_not_missed_by_who_waits_only_so_long() {
             Message::Connected(client) => client.inbox(),
             other => panic!("{other:?}"),
         };
-        // In some of the rounds the word is in the outbox by then, and the reader in a read.
+        // In some rounds the word fills the outbox before the end comes, and the reader blocks in `read`.
         client.write_all(b"word").unwrap();
         inbox.finish();
         assert!(rest(&mut client).is_empty());
@@ -309,7 +309,7 @@ fn an_end_that_found_the_outbox_full_is_not_missed_by_who_waits_only_so_long() {
 }
 
 #[test]
-fn an_end_that_finds_the_outbox_full_is_told_behind_what_is_in_it() {
+fn an_end_that_finds_the_outbox_full_comes_after_the_data_in_it() {
     in_time("the ends", || (1..5).for_each(finish_with_a_full_outbox));
 }
 
@@ -317,7 +317,7 @@ fn finish_with_a_full_outbox(depth: usize) {
     let mut server = Options::new().depth(depth).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let mut session = server.accept().unwrap();
-    // As many words as the box holds, each a message of its own, and then silence: the reader is in a read.
+    // Fill the outbox with one message a word. Then nothing more comes, and the reader blocks in `read`.
     for word in 0..depth as u64 {
         client.write_all(b"word").unwrap();
         becomes(4 * (word + 1), || session.report().received);
@@ -335,7 +335,7 @@ fn finish_with_a_full_outbox(depth: usize) {
 }
 
 #[test]
-fn a_line_cut_off_by_the_server_is_an_error_and_one_cut_off_by_the_client_is_a_line() {
+fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_end() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let control = server.control();
@@ -358,14 +358,14 @@ fn a_line_cut_off_by_the_server_is_an_error_and_one_cut_off_by_the_client_is_a_l
         }
         let mut lines = BufReader::new(session).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "list");
-        let error = lines.next().unwrap().expect_err("the client has not ended this line");
+        let error = lines.next().unwrap().expect_err("the server cut off this line");
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
         drop((lines, client));
     }
 }
 
 #[test]
-fn the_end_of_a_session_is_reported_once_however_often_it_is_finished() {
+fn a_session_that_is_finished_twice_is_reported_once() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut silent = Vec::new();
     for _ in 0..200 {
@@ -383,7 +383,7 @@ fn the_end_of_a_session_is_reported_once_however_often_it_is_finished() {
 }
 
 #[test]
-fn bytes_are_not_accepted_behind_a_half_close_for_the_next_client() {
+fn bytes_sent_after_a_half_close_are_refused_and_not_kept_for_the_next_client() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let (inbox, signals) = (server.inbox(), server.signal());
     inbox.send("before").unwrap();
@@ -396,7 +396,7 @@ fn bytes_are_not_accepted_behind_a_half_close_for_the_next_client() {
     while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
     let report = next_report(&signals);
     assert_eq!((report.reason, report.sent, report.discarded), (Reason::ClientClosed, 6, 0));
-    // It was that client's half-close, and not the next one's.
+    // The half-close was for that client only.
     let mut next = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     inbox.send("again").unwrap();
@@ -405,7 +405,7 @@ fn bytes_are_not_accepted_behind_a_half_close_for_the_next_client() {
 }
 
 #[test]
-fn everything_accepted_before_a_half_close_on_another_thread_arrives() {
+fn all_bytes_accepted_before_a_half_close_on_another_thread_arrive() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     for round in 0..300 {
@@ -440,12 +440,12 @@ fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
     let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    // More than the kernel takes for a client that never reads, and then more than there is room for.
+    // More than the kernel takes for a client that does not read; the next message then finds no room.
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let inbox = server.inbox();
     let (told, telling) = std::sync::mpsc::channel();
     let sending = thread::spawn(move || told.send(inbox.send("y")));
-    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "it does not wait");
+    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
     server.inbox().half_close();
     let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
     assert!(matches!(sent, Err(SendError::Over(_))), "{sent:?}");
@@ -453,13 +453,13 @@ fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
 }
 
 #[test]
-fn an_answer_is_whole_although_its_session_ends_before_the_reader_takes_it_up() {
+fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts_on_it() {
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     for round in 0..10 {
         let mut first = connect(server.local_addr());
         let peer = first.local_addr().unwrap();
         while !matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == peer) {}
-        // The outbox holds a quarter of this, and the reader waits for room for the next.
+        // The outbox holds a quarter of this, so the reader waits for room.
         first.write_all(&[b'x'; 4000]).unwrap();
         server.control().finish();
         assert!(rest(&mut first).is_empty());
@@ -487,7 +487,7 @@ fn nothing_is_written_after_a_failed_write() {
     };
     let sent = pattern(9, 20 << 20);
     let got = through(&mut connect(echo.addr), &sent);
-    assert!(got.len() < sent.len(), "no write has failed");
+    assert!(got.len() < sent.len(), "no write failed");
     assert_same(&got, &sent[..got.len()]);
     let line = echo.line_with("closed ");
     assert!(line.contains(": connection reset, ") && line.contains(" discarded, "), "{line}");

@@ -1,4 +1,4 @@
-//! What is done to a server, and how long it took.
+//! The client's side of the measurements: what is sent to a server, and how long it takes.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,14 +8,14 @@ use std::time::{Duration, Instant};
 
 use crate::contender::{connect, numbered};
 
-/// Bytes in which every position has its own surroundings, so that none can be lost, doubled or swapped unseen.
+/// Bytes with a long period, so lost, repeated or swapped bytes show.
 pub struct Pattern(Vec<u8>);
 
 /// Prime, so that no power of two divides the period.
 const PERIOD: usize = 251 * 257;
 
 impl Pattern {
-    /// For pieces of up to `longest` bytes.
+    /// A pattern to take pieces of up to `longest` bytes from.
     pub fn new(longest: usize) -> Pattern {
         Pattern((0..PERIOD + longest).map(|i| i % PERIOD).map(|i| ((i % 251) ^ (i / 251)) as u8).collect())
     }
@@ -26,8 +26,8 @@ impl Pattern {
     }
 }
 
-/// Sends `total` bytes in pieces of `piece`, half-closes, reads them back and checks every one. The time from the
-/// first write to the server's FIN.
+/// Sends `total` bytes in pieces of `piece`, half-closes, reads them back and checks every byte. Returns the time from
+/// the first write to the server's FIN.
 pub fn stream_through(addr: SocketAddr, total: usize, piece: usize) -> io::Result<Duration> {
     let mut stream = connect(addr);
     let mut sending = stream.try_clone()?;
@@ -68,7 +68,7 @@ pub fn stream_through(addr: SocketAddr, total: usize, piece: usize) -> io::Resul
     })
 }
 
-/// Sends 64 bytes and waits for them, `count` times; how long each took, sorted.
+/// Sends 64 bytes and waits for their echo, `count` times. Returns the sorted times.
 pub fn round_trips(stream: &mut TcpStream, count: usize) -> Vec<Duration> {
     let mut times = Vec::with_capacity(count);
     let (sent, mut back) = ([7; 64], [0; 64]);
@@ -82,7 +82,7 @@ pub fn round_trips(stream: &mut TcpStream, count: usize) -> Vec<Duration> {
     times
 }
 
-/// Reads `count` numbered messages and checks their order; the time from connect to the last.
+/// Reads `count` numbered messages and checks their order. Returns the time from the connect to the last message.
 pub fn read_numbered(addr: SocketAddr, count: u64) -> Duration {
     let began = Instant::now();
     let mut stream = connect(addr);
@@ -104,9 +104,9 @@ pub fn read_numbered(addr: SocketAddr, count: u64) -> Duration {
     began.elapsed()
 }
 
-/// Knocks from so many threads until told to stop, while `measure` runs; its result, and how many knocks there were.
+/// Runs `measure` while `threads` threads knock in a loop. Returns its result and the number of knocks.
 pub fn during_knocks<T>(addr: SocketAddr, threads: usize, measure: impl FnOnce() -> T) -> (T, usize) {
-    /// Also when measuring fails.
+    /// Ends the knocking, also if `measure` panics.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
         fn drop(&mut self) {
@@ -130,18 +130,18 @@ pub fn during_knocks<T>(addr: SocketAddr, threads: usize, measure: impl FnOnce()
     })
 }
 
-/// Connects and waits for the end, whatever it is; how long it took.
+/// Knocks: connects while another client is served, and waits for a message or the end. Returns how long that took.
 pub fn knock(addr: SocketAddr) -> Duration {
     let began = Instant::now();
     if let Ok(mut stream) = TcpStream::connect(addr) {
-        // A tool that leaves a second client hanging does not leave the bench so.
+        // Some tools leave a second client hanging.
         let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
         let _ = stream.read(&mut [0; 64]);
     }
     began.elapsed()
 }
 
-/// One whole session: connect, a line there and back, the client's FIN, the server's. `false` if it was turned away.
+/// One whole session: connect, send, half-close, read the echo up to the server's FIN. Returns whether it was served.
 pub fn session(addr: SocketAddr) -> bool {
     let visit = || -> io::Result<bool> {
         let mut stream = TcpStream::connect(addr)?;

@@ -1,5 +1,5 @@
-//! The servers that are measured, each a process of its own: the command, the plain loops that it is measured
-//! against, and small programs over the library.
+//! The servers that are measured, each in a process of its own: the command, the plain loops it is compared with, and
+//! small programs that use the library.
 
 use std::env;
 use std::fs;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use single_server::{Message, Options, SingleServer};
 
-/// A server in a process of its own, ended on drop.
+/// A server in a process of its own, killed on drop.
 pub struct Contender {
     child: Child,
     pub addr: SocketAddr,
@@ -26,14 +26,14 @@ impl Contender {
         Contender::start(command)
     }
 
-    /// One of those in [`serve`].
+    /// One of the servers in [`serve`].
     pub fn own(what: &[&str]) -> Contender {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));
         command.arg("serve").args(what);
         Contender::start(command)
     }
 
-    /// Starts a server that says on standard error where it listens.
+    /// Starts a server that prints its address on standard error.
     fn start(mut command: Command) -> Contender {
         let mut child = command
             .stdin(Stdio::null())
@@ -44,15 +44,15 @@ impl Contender {
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut line = String::new();
         lines.read_line(&mut line).expect("a line from the server");
-        let addr = line.trim().strip_prefix("listening on ").expect("where it listens");
+        let addr = line.trim().strip_prefix("listening on ").expect("`listening on ADDRESS`");
         let addr = addr.parse().expect("an address");
-        // What else it says is read and dropped, as a terminal would.
+        // Read and drop everything else, or the server would block on a full pipe.
         thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
         Contender { child, addr }
     }
 
-    /// One of the tools that people use, serving `/bin/cat` or an echo of its own to one client at a time; `None` if it
-    /// is not installed.
+    /// An existing tool that serves `/bin/cat` or its built-in echo to one client at a time; `None` if it is not
+    /// installed.
     pub fn tool(name: &str) -> Option<Contender> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let config = env::temp_dir().join(format!("compare-{}-{name}.yaml", std::process::id()));
@@ -78,13 +78,13 @@ impl Contender {
             ),
             other => panic!("no such tool: {other}"),
         };
-        fs::write(&config, text).expect("a file in the folder for such");
+        fs::write(&config, text).expect("a temporary file");
         let contender = Contender::started(name, &line, port);
         let _ = fs::remove_file(config);
         contender
     }
 
-    /// socat as a forwarder to this address; `None` if it is not installed.
+    /// socat, forwarding to this address; `None` if it is not installed.
     pub fn socat_to(target: SocketAddr) -> Option<Contender> {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork,max-children=1,nodelay");
@@ -105,12 +105,12 @@ impl Contender {
             }
             thread::sleep(Duration::from_millis(10));
         }
-        // That was a client, who has to be forgotten first.
+        // The probe above was a client. Give the tool time to end that session.
         thread::sleep(Duration::from_millis(300));
         Some(contender)
     }
 
-    /// Resident memory in KiB, now and at its highest.
+    /// Resident memory in KiB: the current value and the peak.
     pub fn memory(&self) -> (u64, u64) {
         let path = format!("/proc/{}/status", self.child.id());
         let status = fs::read_to_string(path).unwrap_or_default();
@@ -121,7 +121,7 @@ impl Contender {
         (field("VmRSS:"), field("VmHWM:"))
     }
 
-    /// Processor time used so far, in clock ticks of usually 10 ms.
+    /// The processor time used so far, in clock ticks (usually 10 ms).
     pub fn ticks(&self) -> u64 {
         let path = format!("/proc/{}/stat", self.child.id());
         let stat = fs::read_to_string(path).unwrap_or_default();
@@ -137,7 +137,7 @@ impl Drop for Contender {
     }
 }
 
-/// Runs one of the servers of the benches in this process.
+/// Runs one of the bench's own servers in this process.
 pub fn serve(what: &[&str]) -> ExitCode {
     let done = match what {
         ["loop", size] => plain_loop(size.parse().expect("a size")),
@@ -172,7 +172,7 @@ fn bind(options: Options) -> io::Result<SingleServer> {
     Ok(server)
 }
 
-/// The baseline: one client after the other, one thread, `read` and `write_all`.
+/// The baseline: one thread that serves one client after the other with `read` and `write_all`.
 fn plain_loop(size: usize) -> io::Result<()> {
     let mut buffer = vec![0; size];
     for stream in listen()?.incoming() {
@@ -189,7 +189,7 @@ fn plain_loop(size: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Three threads, two channels, and nothing else: what the shape costs by itself, whatever is built in it.
+/// Three threads and two channels, and nothing else: the minimum that this architecture costs.
 fn bare_shape() -> io::Result<()> {
     for stream in listen()?.incoming() {
         let stream = stream?;
@@ -227,7 +227,7 @@ fn patiently<T>(receiver: &Receiver<T>) -> Option<T> {
     receiver.recv().ok()
 }
 
-/// The quickest refusal there is.
+/// The fastest possible refusal.
 fn accept_and_drop() -> io::Result<()> {
     for stream in listen()?.incoming() {
         drop(stream?);
@@ -235,7 +235,7 @@ fn accept_and_drop() -> io::Result<()> {
     Ok(())
 }
 
-/// A message of 32 bytes that says which one it is.
+/// A message of 32 bytes that starts with its number.
 pub fn numbered(number: u64) -> [u8; 32] {
     let mut message = [b'.'; 32];
     message[..8].copy_from_slice(&number.to_be_bytes());
@@ -286,17 +286,17 @@ fn options_echo(size: usize, depth: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Who has not answered for so long is stuck.
+/// A server that does not answer for this long is stuck.
 const STUCK: Duration = Duration::from_secs(10);
 
-/// Connects, waiting out a slot that is not free yet.
+/// Connects. Tries again for up to 10 seconds while the connection is refused.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     let give_up = Instant::now() + Duration::from_secs(10);
     loop {
         match TcpStream::connect(addr) {
             Ok(stream) => {
                 stream.set_nodelay(true).expect("an open socket");
-                // Some tools get stuck for good.
+                // Some tools get stuck.
                 stream.set_read_timeout(Some(STUCK)).expect("an open socket");
                 stream.set_write_timeout(Some(STUCK)).expect("an open socket");
                 return stream;

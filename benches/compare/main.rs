@@ -1,10 +1,10 @@
-//! Measures the server beside a plain one-thread loop, and beside the tools people use.
+//! Compares the server with a plain single-threaded loop, and with existing tools.
 //!
-//! `cargo bench` runs everything; `cargo bench -- PART...` only the parts named; `cargo bench -- short` quickly.
+//! `cargo bench` runs all parts, `cargo bench -- PART...` some of them, and `cargo bench -- short` all with less work.
 //!
-//! The machine is taken to be small and noisy, so that no time means anything by itself. All contenders run as
-//! processes of their own, started here; they are measured in turn, round after round, and what counts is the ratio
-//! of a contender to the baseline *in the same round*, of which the median is shown. The client's work is included.
+//! A small, noisy machine gives no reliable absolute times, so the bench measures ratios. Every contender is a process
+//! of its own, started here. Contenders are measured in turn, round after round. The result is the ratio of a contender
+//! to the baseline *in the same round*, and the median of these ratios is shown. All times include the client's work.
 
 #![forbid(unsafe_code)]
 
@@ -17,12 +17,12 @@ mod table;
 use std::env;
 use std::process::ExitCode;
 
-/// How much to do.
+/// How much work to do.
 #[derive(Clone, Copy)]
 pub struct Effort {
-    /// How often each contender is measured.
+    /// How many times each contender is measured.
     pub rounds: usize,
-    /// By how much the amount of work in each measurement is divided.
+    /// The divisor of the work in each measurement.
     pub less: usize,
 }
 
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
             part if parts::ALL.iter().any(|(name, _)| *name == part) => wanted.push(part),
             other => {
                 let names: Vec<&str> = parts::ALL.iter().map(|(name, _)| *name).collect();
-                eprintln!("{other} is not a part; give short and any of {}", names.join(", "));
+                eprintln!("unknown part {other:?}: expected `short` or any of {}", names.join(", "));
                 return ExitCode::from(2);
             }
         }

@@ -1,4 +1,4 @@
-//! The parts of the bench, each a question and a table that answers it.
+//! The parts of the bench. Each prints one or more tables.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -81,11 +81,11 @@ fn roundtrip(effort: Effort) {
 
 fn inbox(effort: Effort) {
     let count = 1_000_000 / effort.less as u64;
-    heading(&format!("inbox: {count} messages of 32 bytes, put in one by one; messages/s"));
+    heading(&format!("inbox: {count} messages of 32 bytes to the client; messages/s"));
     let counted = count.to_string();
     let contenders = [
-        ("a write for each", Contender::own(&["write", &counted])),
-        ("a send for each", Contender::own(&["inbox", &counted])),
+        ("one write per message", Contender::own(&["write", &counted])),
+        ("one Inbox::send per message", Contender::own(&["inbox", &counted])),
     ];
     let measure = |contender: &Contender| count as f64 / read_numbered(contender.addr, count).as_secs_f64();
     let results =
@@ -103,7 +103,7 @@ fn inbox(effort: Effort) {
 
 fn refusal(effort: Effort) {
     let count = 4000 / effort.less;
-    heading(&format!("refusal: {count} knocks while a client is served, connect to end; p50 in µs"));
+    heading(&format!("refusal: {count} connections while a client is served, connect to close; p50 in µs"));
     let drops = Contender::ours(&["--busy", "drop", "echo"]);
     let refuses = Contender::ours(&["--busy", "refuse", "echo"]);
     let bare = Contender::own(&["drop"]);
@@ -130,22 +130,22 @@ fn refusal(effort: Effort) {
     let value = |i: usize| format!("{:.1}", median(results[i].clone()));
     row("bare accept and drop", &value(0), Some(1.0), "");
     row("single-server --busy drop", &value(1), Some(ratio(&results[1], &results[0])), "<= 1.2");
-    row("a closed port", &value(2), Some(1.0), "");
+    row("closed port", &value(2), Some(1.0), "");
     row("single-server --busy refuse", &value(3), Some(ratio(&results[3], &results[2])), "<= 1.1");
 }
 
 fn sessions(effort: Effort) {
     let count = 4000 / effort.less;
-    heading(&format!("sessions: {count} clients in turn, each waiting for the end; sessions/s"));
+    heading(&format!("sessions: {count} consecutive clients, each from connect to close; sessions/s"));
     let contenders = [
         ("plain loop", Contender::own(&["loop", "262144"]), ""),
         ("library, echo", Contender::own(&["options", "262144", "4"]), ">= 0.8"),
-        ("single-server echo, with its log", Contender::ours(&["echo"]), ""),
+        ("single-server echo, logging", Contender::ours(&["echo"]), ""),
     ];
     let measure = |contender: &Contender| {
         let began = Instant::now();
         let refused = (0..count).filter(|_| !session(contender.addr)).count();
-        assert_eq!(refused, 0, "clients that found the slot not yet free");
+        assert_eq!(refused, 0, "clients were refused, because the slot was not free yet");
         count as f64 / began.elapsed().as_secs_f64()
     };
     let mut each: Vec<_> = contenders.iter().map(|(_, contender, _)| move || measure(contender)).collect();
@@ -157,7 +157,7 @@ fn sessions(effort: Effort) {
 }
 
 fn storm(effort: Effort) {
-    heading("storm: the served client's round trip while one thread knocks; p50 in µs");
+    heading("storm: round trip of the served client while one thread makes connections; p50 in µs");
     let mut contenders = vec![
         ("library, Busy::Drop", Contender::own(&["options", "262144", "4"]), "<= 1.5"),
         ("single-server --busy drop", Contender::ours(&["echo"]), "<= 1.5"),
@@ -165,7 +165,7 @@ fn storm(effort: Effort) {
     ];
     match Contender::tool("xinetd") {
         Some(xinetd) => contenders.insert(0, ("xinetd, instances = 1, /bin/cat", xinetd, "")),
-        None => println!("  xinetd is not installed: no baseline"),
+        None => println!("  xinetd is not installed, so there is no baseline"),
     }
     let mut clients: Vec<_> = contenders.iter().map(|(_, contender, _)| connect(contender.addr)).collect();
     let mut p50 = vec![Vec::new(); contenders.len()];
@@ -182,14 +182,14 @@ fn storm(effort: Effort) {
     }
     for (i, (name, _, target)) in contenders.iter().enumerate() {
         let value = format!("{:.1}", median(p50[i].clone()));
-        let beside = format!("{target} ({:.0} knocks/s)", median(rates[i].clone()));
+        let beside = format!("{target} ({:.0} refused/s)", median(rates[i].clone()));
         row(name, &value, Some(ratio(&p50[i], &p50[0])), &beside);
     }
 }
 
 fn memory(effort: Effort) {
     let total = (256 << 20) / effort.less;
-    heading(&format!("memory: resident at its highest, after {} MiB echoed; KiB", total >> 20));
+    heading(&format!("memory: peak resident memory after {} MiB echoed; KiB", total >> 20));
     let contenders = [
         ("plain loop, 256 KiB buffer", Contender::own(&["loop", "262144"]), ""),
         ("single-server echo", Contender::ours(&["echo"]), "< 6144"),
@@ -207,13 +207,13 @@ fn memory(effort: Effort) {
     thread::sleep(Duration::from_secs(2));
     let idle_connected = contenders[1].1.ticks() - between;
     drop(connected);
-    row("processor time in 2 s, idle", &format!("{} ms", idle * 10), None, "0 ms");
-    row("processor time in 2 s, connected", &format!("{} ms", idle_connected * 10), None, "0 ms");
+    row("processor time in 2 s, no client", &format!("{} ms", idle * 10), None, "0 ms");
+    row("processor time in 2 s, idle client", &format!("{} ms", idle_connected * 10), None, "0 ms");
 }
 
 fn growth(effort: Effort) {
     let total = (64 << 20) / effort.less;
-    heading("growth: the echo's throughput by the size of the client's writes; MiB/s, and ratio to 64 KiB");
+    heading("growth: throughput by size of the client's writes; MiB/s, and ratio to 64 KiB");
     let echo = Contender::ours(&["echo"]);
     let size = |bytes: usize| match bytes {
         1..=1023 => format!("{bytes} B"),
@@ -232,7 +232,7 @@ fn growth(effort: Effort) {
         row(&format!("writes of {}", size(piece)), &format!("{speed:.1}"), Some(speed / usual), "");
     }
     heading(
-        "growth: by buffer size and depth, in 64 KiB writes; MiB/s, ratio to the defaults, and resident KiB",
+        "growth: throughput by buffer size and depth; MiB/s, ratio to the defaults, and peak resident KiB",
     );
     for (buffer, depth) in [
         (4 << 10, 1),
@@ -248,7 +248,7 @@ fn growth(effort: Effort) {
         let name = format!("buffers of {}, depth {depth}", size(buffer));
         row(&name, &format!("{speed:.0}"), Some(speed / usual), &contender.memory().1.to_string());
     }
-    heading("growth: the served client's round trip p50 by knocking threads; µs, and ratio to none");
+    heading("growth: round trip of the served client by number of connecting threads; p50 in µs, and ratio to none");
     let mut client = connect(echo.addr);
     let mut alone = None;
     for threads in [0, 1, 4, 16, 64] {
@@ -260,7 +260,7 @@ fn growth(effort: Effort) {
             &format!("{threads} threads"),
             &format!("{p50:.1}"),
             Some(p50 / alone),
-            &format!("{knocks} knocks"),
+            &format!("{knocks} refused"),
         );
     }
 }
@@ -268,7 +268,7 @@ fn growth(effort: Effort) {
 fn tools(effort: Effort) {
     let total = (64 << 20) / effort.less;
     heading(&format!(
-        "tools: {} MiB, round trip p50, 300 clients in turn, and what a second client sees",
+        "tools: {} MiB echoed, round trip p50, 300 consecutive clients, and what a second client sees",
         total >> 20
     ));
     let mut contenders = vec![
@@ -279,12 +279,12 @@ fn tools(effort: Effort) {
     contenders.extend(
         ["xinetd", "socat", "tcpserver", "ncat", "ser2net"].map(|name| (name, Contender::tool(name))),
     );
-    println!("  {:<26} {:>10} {:>12} {:>16}  second client", "", "MiB/s", "round trip", "found it free");
+    println!("  {:<26} {:>10} {:>12} {:>16}  second client", "", "MiB/s", "round trip", "clients served");
     for (name, contender) in &contenders {
         let contender = match contender {
             Some(contender) => contender,
             None => {
-                println!("  {name:<26} not installed, or it does not start");
+                println!("  {name:<26} not installed, or failed to start");
                 continue;
             }
         };
@@ -292,7 +292,7 @@ fn tools(effort: Effort) {
             Ok(time) => format!("{:.0}", mib_per_second(total, time)),
             Err(e) => format!("{e}"),
         };
-        thread::sleep(Duration::from_millis(700)); // some take their time to see that a client has gone
+        thread::sleep(Duration::from_millis(700)); // some tools notice late that a client has gone
         let mut client = connect(contender.addr);
         let mut echoes = || -> std::io::Result<()> {
             use std::io::{Read, Write};
@@ -304,7 +304,7 @@ fn tools(effort: Effort) {
                 let trip = format!("{:.1} µs", quantile(&round_trips(&mut client, 5000 / effort.less), 0.5));
                 let time = knock(contender.addr);
                 let told = time < Duration::from_millis(190);
-                (trip, if told { format!("told in {} µs", time.as_micros()) } else { "hangs".to_string() })
+                (trip, if told { format!("refused in {} µs", time.as_micros()) } else { "hangs".to_string() })
             }
             Err(_) => ("stuck".to_string(), "stuck".to_string()),
         };
@@ -317,8 +317,8 @@ fn tools(effort: Effort) {
 
 fn relay(effort: Effort) {
     let total = (256 << 20) / effort.less;
-    heading(&format!("relay: {} MiB there and back in 64 KiB writes, beside socat; MiB/s", total >> 20));
-    // A target for each forwarder, since a plain loop serves one after the other.
+    heading(&format!("relay: {} MiB there and back in 64 KiB writes; MiB/s, ratio to socat", total >> 20));
+    // One target for each forwarder, because a plain loop serves one client at a time.
     let targets = [Contender::own(&["loop", "262144"]), Contender::own(&["loop", "262144"])];
     let pairs = [
         (
@@ -337,7 +337,7 @@ fn relay(effort: Effort) {
         let (socat, ours) = match contenders {
             [Some(socat), Some(ours)] => (socat, ours),
             _ => {
-                println!("  socat is not installed, or it does not start: no baseline");
+                println!("  socat is not installed or failed to start, so there is no baseline");
                 continue;
             }
         };
@@ -347,7 +347,7 @@ fn relay(effort: Effort) {
         };
         let each: &mut [&mut dyn FnMut() -> f64] = &mut [
             &mut || {
-                // After its last session socat takes a moment to see that its child has ended.
+                // After a session socat needs a moment to notice that its child has exited.
                 thread::sleep(Duration::from_millis(300));
                 measure(socat)
             },
@@ -361,7 +361,7 @@ fn relay(effort: Effort) {
 }
 
 fn build(_: Effort) {
-    heading("build: size of the command, and seconds to build it from nothing");
+    heading("build: size of the command, and time to build it from scratch");
     let size = std::fs::metadata(env!("CARGO_BIN_EXE_single-server")).expect("the command is there").len();
     row("command, stripped", &format!("{} KiB", size >> 10), None, "< 450 KiB");
     let folder = std::env::temp_dir().join(format!("compare-{}-build", std::process::id()));
@@ -381,6 +381,6 @@ fn build(_: Effort) {
     let library = format!("{folder}/libsingle_server.rlib");
     let arguments =
         ["--edition", "2021", "-O", "--crate-type", "rlib", "--crate-name", "single_server", "src/lib.rs"];
-    time("rustc -O of the library", "< 3 s", "rustc", &[&arguments[..], &["-o", &library]].concat());
+    time("rustc -O src/lib.rs", "< 3 s", "rustc", &[&arguments[..], &["-o", &library]].concat());
     let _ = std::fs::remove_dir_all(folder);
 }

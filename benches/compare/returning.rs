@@ -1,6 +1,6 @@
-//! The part about clients that come back: whether one that closes and connects again at once is served, and how soon a
-//! concurrent client is told meanwhile. The two pull in opposite directions: who waits for news of the first client is
-//! late in telling the second.
+//! The part about returning clients: whether a client that closes and reconnects at once is served, and how soon a
+//! concurrent client is refused. The two conflict: a server that waits for the first client's FIN refuses the second
+//! client later.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,10 +14,10 @@ use crate::Effort;
 
 pub fn returning(effort: Effort) {
     heading(
-        "returning: clients in turn that read their answer, close, and connect again at once; and how soon a \
-         concurrent client is told",
+        "returning: clients that read their answer, close and reconnect at once; and how soon a concurrent client is \
+         refused",
     );
-    println!("  {:<36} {:>14} {:>18} {:>16}", "", "served", "first refusal", "in a storm");
+    println!("  {:<36} {:>14} {:>18} {:>16}", "", "served", "first refusal", "next refusals");
     let contenders = [
         ("single-server echo", Some(Contender::ours(&["echo"]))),
         ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
@@ -29,14 +29,14 @@ pub fn returning(effort: Effort) {
         let contender = match contender {
             Some(contender) => contender,
             None => {
-                println!("  {name:<36} not installed, or it does not start");
+                println!("  {name:<36} not installed, or failed to start");
                 continue;
             }
         };
-        // socat takes half a second for each.
+        // socat takes half a second for each client.
         let clients = if name.starts_with("single-server") { 1000 / effort.less } else { 30 };
         let served = (0..clients).filter(|_| visit(contender)).count();
-        thread::sleep(Duration::from_millis(700)); // some take their time to see that a client has gone
+        thread::sleep(Duration::from_millis(700)); // some tools notice late that a client has gone
         let mut client = connect(contender.addr);
         round_trips(&mut client, 1);
         let alone = (0..9).map(|_| {
@@ -59,7 +59,7 @@ pub fn returning(effort: Effort) {
     }
 }
 
-/// A line there and back, and a close that waits for nothing.
+/// One round trip, and a close that waits for nothing. Returns whether the client was served.
 fn visit(contender: &Contender) -> bool {
     let answered = || -> std::io::Result<()> {
         let mut stream = TcpStream::connect(contender.addr)?;

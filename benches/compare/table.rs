@@ -1,4 +1,4 @@
-//! Medians, and tables that a person can read in a terminal.
+//! Statistics, and tables for a terminal.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// The value below which `share` of the sorted times lie, in microseconds.
+/// The quantile at `share` of the sorted times, in microseconds.
 pub fn quantile(sorted: &[Duration], share: f64) -> f64 {
     let index = (sorted.len() as f64 * share) as usize;
     sorted[index.min(sorted.len() - 1)].as_secs_f64() * 1e6
 }
 
-/// Measures all contenders in turn, round after round; `[contender][round]`.
+/// Measures all contenders in turn, round after round. Returns the results as `[contender][round]`.
 pub fn alternate(rounds: usize, measure: &mut [&mut dyn FnMut() -> f64]) -> Vec<Vec<f64>> {
     let mut results = vec![Vec::new(); measure.len()];
     for _ in 0..rounds {
@@ -24,7 +24,7 @@ pub fn alternate(rounds: usize, measure: &mut [&mut dyn FnMut() -> f64]) -> Vec<
     results
 }
 
-/// The median over the rounds of a contender's ratio to the baseline.
+/// The median of the ratios of a contender to the baseline, round by round.
 pub fn ratio(of: &[f64], to: &[f64]) -> f64 {
     median(of.iter().zip(to).map(|(of, to)| of / to).collect())
 }
@@ -33,7 +33,7 @@ pub fn heading(title: &str) {
     println!("\n{title}");
 }
 
-/// A row with a bar for the ratio; 1.0 is twenty columns.
+/// Prints a row, with a bar for the ratio if there is one; 1.0 is twenty columns.
 pub fn row(name: &str, value: &str, ratio: Option<f64>, target: &str) {
     match ratio {
         Some(ratio) => {

@@ -1,4 +1,4 @@
-//! A session as a stream: `Read`, `BufRead` and `Write`, with a read timeout and a look ahead.
+//! A session as a stream: `Read`, `BufRead` and `Write`, a read timeout, and `peek`.
 
 use std::io::{self, BufRead, Read, Write};
 use std::sync::mpsc::RecvTimeoutError;
@@ -13,8 +13,8 @@ impl Session<'_> {
     /// Limits how long a read waits; `None`, the default, for no limit.
     ///
     /// A read that takes longer fails with kind [`WouldBlock`](io::ErrorKind::WouldBlock) on Unix and
-    /// [`TimedOut`](io::ErrorKind::TimedOut) on Windows, as for a [`TcpStream`](std::net::TcpStream). Nothing is lost by
-    /// that, and the next read goes on.
+    /// [`TimedOut`](io::ErrorKind::TimedOut) on Windows, as for a [`TcpStream`](std::net::TcpStream). No byte is lost, and
+    /// the next read continues.
     ///
     /// # Errors
     ///
@@ -44,12 +44,12 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Returns the next byte if there is one now, and leaves it to be read.
+    /// Returns the next byte if there is one now, without consuming it.
     ///
     /// # Errors
     ///
     /// [`UnexpectedEof`](io::ErrorKind::UnexpectedEof) at the end of the stream, when the client has closed its side and
-    /// everything has been read. If the session was cut short, as for reading.
+    /// everything has been read. For a session that was cut short, the same errors as for reading.
     ///
     /// # Examples
     ///
@@ -76,7 +76,7 @@ impl Session<'_> {
         if self.rest.borrow().is_some() || self.end.borrow().is_some() {
             return Ok(self.rest.borrow().is_some());
         }
-        // A time beyond what the clock can count is no limit.
+        // If the clock cannot represent the deadline, there is none.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             match self.outbox.receive(deadline, false) {
@@ -96,7 +96,7 @@ impl Session<'_> {
         }
     }
 
-    /// An error if the stream ended by something else than the client's FIN.
+    /// Returns an error unless the stream ended with the client's FIN.
     fn check_whole(&self) -> io::Result<()> {
         let Report { reason, complete, .. } = self.report();
         if complete {
@@ -131,12 +131,12 @@ impl Session<'_> {
     }
 }
 
-/// Returns 0 bytes once the client has closed its side, and only then: so the end of the stream means that everything that
-/// the client sent was read.
+/// Returns 0 bytes once the client has closed its side, and only then. So at the end of the stream everything that the
+/// client sent has been read.
 ///
 /// # Errors
 ///
-/// Of a session that was cut short: [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke;
+/// For a session that was cut short: [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke;
 /// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled;
 /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the application, the server's stop or another client ended it.
 ///
@@ -164,7 +164,7 @@ impl Read for Session<'_> {
     }
 }
 
-/// Lends the bytes of the chunk that was received, without another buffer.
+/// Lends the bytes of the received chunk, without another buffer.
 impl BufRead for Session<'_> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
         self.fill_to_read()?;

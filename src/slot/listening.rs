@@ -1,7 +1,7 @@
-//! The listener under [`Busy::Refuse`]: closed while a client is connected, and made again when its session is about to end.
+//! The listener under [`Busy::Refuse`]: closed while a client is connected, and bound again when its session is about to end.
 //!
-//! The acceptor closes it and fetches the new one. Whoever changes the session's phase makes that, under the lock: it must be
-//! there before the client is told.
+//! The acceptor closes it and fetches the new one. The thread that changes the session's phase binds the new one, under the
+//! lock: the port must be open before the client sees the end.
 
 use std::io;
 use std::net::TcpListener;
@@ -31,7 +31,7 @@ impl Slot {
         self.state.lock().waker = None;
     }
 
-    /// For the acceptor: waits until it is time to listen again. `None` when the server stops.
+    /// For the acceptor: waits until the port may be open again, and returns the new listener; `None` when the server stops.
     ///
     /// # Errors
     ///

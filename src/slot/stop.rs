@@ -1,7 +1,7 @@
-//! How the server ends: every thread that waits is woken, the last client is served for at most the linger time, and the
+//! How the server stops: every waiting thread is woken, the last client is served for at most the linger time, and the
 //! threads exit.
 //!
-//! `stop` runs on the thread that wants it, and does not wait. The acceptor closes the port at once; the writer serves the
+//! `stop` runs on the thread that calls it, and does not wait. The acceptor closes the port at once; the writer serves the
 //! last client and watches the time (promise 8).
 
 use std::io;
@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use super::Slot;
 
-/// How long a connection to ourselves may take. On the local machine it takes some microseconds.
+/// The timeout of a connection to our own port. On the local machine it takes some microseconds.
 const CONNECT: Duration = Duration::from_millis(10);
 
 impl Slot {
-    /// Begins the end of the server. Wakes the reader and the writer from their wait for a session or a parcel, senders
-    /// from their wait for room, and the acceptor from a pause or from `accept`.
+    /// Starts to stop the server. Wakes the reader and the writer if they wait for a session or a parcel, senders that wait
+    /// for room, and the acceptor in a pause or in `accept`.
     pub(crate) fn stop(&self) {
         let mut state = self.state.lock();
         let until = Instant::now() + self.options.linger;
         state.stop_by.get_or_insert(until);
         state.listener = None;
-        // Under the lock, which closes this handle before anybody else can find the acceptor gone: the port must be free then.
+        // Under the lock: this handle must be closed before anyone can see `acceptor_done`, when the port must be free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
         self.queue.stop();
         state.notify();
@@ -31,7 +31,7 @@ impl Slot {
         }
     }
 
-    /// Makes a blocked `accept` return; the acceptor then sees why.
+    /// Makes a blocked `accept` return; the acceptor then finds the server stopping.
     fn connect_to_acceptor(&self) -> io::Result<()> {
         let mut addr = self.local_addr;
         if addr.ip().is_unspecified() {
@@ -40,7 +40,7 @@ impl Slot {
                 if TcpStream::connect_timeout(&addr, CONNECT).is_ok() {
                     return Ok(());
                 }
-                // IPv6 may be turned off on this machine, and `[::]` takes IPv4 clients too.
+                // IPv6 may be disabled on this machine, and a listener on `[::]` accepts IPv4 clients, too.
             }
             addr.set_ip(Ipv4Addr::LOCALHOST.into());
         }
@@ -54,11 +54,11 @@ impl Slot {
         state.notify();
     }
 
-    /// After `stop`: waits for that, and connects again as long as it does not come.
+    /// After `stop`: waits until the acceptor has closed its listener, and keeps trying to wake it by a connection.
     ///
     /// # Errors
     ///
-    /// Why the acceptor could not be woken for a second.
+    /// Why the acceptor could not be woken within a second.
     pub(crate) fn wait_for_acceptor(&self) -> io::Result<()> {
         let give_up = Instant::now() + Duration::from_secs(1);
         let mut result = Err(io::Error::from(io::ErrorKind::TimedOut));
@@ -84,7 +84,7 @@ impl Slot {
 
 /// Shuts a listener down, which makes a blocked `accept` on it return; `false` where the system does not do that.
 ///
-/// It is shut down for every process that has it, so this is not for a listener that was handed in.
+/// The shutdown affects every process that holds the listener, so a listener that was handed in must not be shut down.
 fn shut_down(listener: TcpListener) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

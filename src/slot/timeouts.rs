@@ -1,4 +1,4 @@
-//! The timeouts of a session, which the writer judges between its parcels.
+//! The timeouts of a session. The writer checks them between parcels and while a write is blocked.
 
 use std::time::Instant;
 
@@ -7,9 +7,9 @@ use crate::connection::WeakConnection;
 use crate::signal::Reason;
 
 impl Slot {
-    /// Ends a live session if one of its timeouts has passed. Returns when to look again; `None` for no need to.
+    /// Ends a live session if one of its timeouts has passed. Returns when to check again; `None` if that is not needed.
     ///
-    /// `blocked` tells since when a write has made no progress.
+    /// `blocked` is the time since which a write has made no progress.
     pub(crate) fn judge(&self, session: &WeakConnection, blocked: Option<Instant>) -> Option<Instant> {
         let record = &session.record;
         let state = self.state.lock();

@@ -1,6 +1,6 @@
-//! The people at the other end: polite clients, rude clients, and the patience of the tests.
+//! What the tests share: clients of many kinds, a server or command to run them against, and waiting with a deadline.
 
-#![allow(dead_code)] // each test program uses some of it
+#![allow(dead_code)] // each test program uses only a part
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use single_server::{Message, Options, Report, Signal, SingleServer};
 
-/// Only a hang takes this long.
+/// The deadline of every wait: only a hang takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Says that this machine lacks something that the running test needs. Written past the test harness, which would
-/// swallow it; `.ci/run` collects these lines.
+/// Reports that the machine lacks something that the running test needs. `.ci/run` collects these lines. They bypass
+/// the test harness, which would hide the output of a test that passes.
 pub fn skipped(why: &str) {
     let test = thread::current().name().unwrap_or("a test").to_string();
     let _ = write!(io::stderr(), "\nSKIPPED {test}: {why}\n");
@@ -27,7 +27,7 @@ pub fn dual_stack() -> bool {
     })
 }
 
-/// Runs something that must come to its end.
+/// Runs something on a thread of its own, and panics if it does not return before the deadline.
 pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + 'static) -> T {
     let (done, result) = mpsc::channel();
     let thread = thread::spawn(move || done.send(run()));
@@ -41,11 +41,11 @@ pub fn in_time<T: Send + 'static>(what: &str, run: impl FnOnce() -> T + Send + '
     }
 }
 
-/// Waits for a state that nobody announces, such as a count of the kernel's: looks again and again.
+/// Polls until `look` returns `expected`, for states that nothing signals, such as a counter of the kernel.
 pub fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, look: impl Fn() -> T) {
     let give_up = std::time::Instant::now() + DEADLINE;
     while look() != expected {
-        assert!(std::time::Instant::now() < give_up, "{:?}, and not {expected:?}", look());
+        assert!(std::time::Instant::now() < give_up, "still {:?} instead of {expected:?}", look());
         thread::yield_now();
     }
 }
@@ -63,8 +63,8 @@ pub fn echo(options: Options) -> Echo {
     echo_on("127.0.0.1:0", options)
 }
 
-/// Where a server closes its port now and then, which nobody else is to be given meanwhile: an address at which no other
-/// test listens, if the machine has them.
+/// An address for servers that close their port for a while. No other test listens on it, so the kernel does not give
+/// the port to another test in the meantime. Other systems than Linux may have no second loopback address.
 pub const APART: &str = if cfg!(target_os = "linux") { "127.1.60.2:0" } else { "127.0.0.1:0" };
 
 pub fn echo_on(addr: &str, options: Options) -> Echo {
@@ -102,7 +102,7 @@ impl Drop for Echo {
     }
 }
 
-/// Connects; everything done with the stream fails after the deadline.
+/// Connects. Reads and writes on the stream time out at the deadline.
 pub fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -110,7 +110,7 @@ pub fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Sends a line there and back, by which the client knows that it is served.
+/// Sends four bytes and waits for their echo, which shows that the client is served.
 pub fn ping(stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(b"ping")?;
     let mut back = [0; 4];
@@ -136,7 +136,7 @@ pub fn connect_until_served(addr: SocketAddr) -> TcpStream {
     })
 }
 
-/// What the client sees from now to its end; a reset counts as an end.
+/// Reads everything up to the end of the stream. A reset counts as an end.
 pub fn rest(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     match stream.read_to_end(&mut all) {
@@ -145,13 +145,13 @@ pub fn rest(stream: &mut TcpStream) -> Vec<u8> {
     }
 }
 
-/// Bytes in which every position has its own surroundings; other seeds give other bytes.
+/// Pseudorandom bytes that depend on the seed. Lost, repeated or swapped bytes show in a comparison.
 pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random(seed | 1);
     (0..length.div_euclid(8) + 1).flat_map(|_| random.next().to_le_bytes()).take(length).collect()
 }
 
-/// Sends all of it and half-closes, while reading what comes back.
+/// Sends all bytes and half-closes, while it reads what comes back.
 pub fn through(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut sending = stream.try_clone().unwrap();
     thread::scope(|scope| {
@@ -171,13 +171,13 @@ pub fn assert_same(got: &[u8], expected: &[u8]) {
     }
 }
 
-/// Ends a connection with a RST, as the kernel does when a socket is closed that has unread bytes: waits for some.
+/// Closes the connection with a RST, which the kernel sends if bytes are unread. So this waits for some first.
 pub fn reset(stream: TcpStream) {
     stream.set_nonblocking(false).unwrap();
-    assert_ne!(stream.peek(&mut [0]).unwrap(), 0, "something to leave unread");
+    assert_ne!(stream.peek(&mut [0]).unwrap(), 0, "there must be bytes to leave unread");
 }
 
-/// Writes up to so much without reading, and not waiting either; how much it was.
+/// Writes as many of the bytes as the kernel takes, without waiting or reading. Returns how many.
 pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     stream.set_nonblocking(true).unwrap();
     let mut sent = 0;
@@ -191,19 +191,19 @@ pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
-/// Writes until the kernel takes no more for a while; how much it took.
+/// Writes until the kernel takes nothing for 500 ms. Returns how many bytes it took.
 pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
     let piece = vec![b'x'; 1 << 20];
     let mut written = 0;
     while let Ok(count) = stream.write(&piece) {
         written += count;
-        assert!(written < 1 << 30, "nobody holds the client back");
+        assert!(written < 1 << 30, "no backpressure: the client could write a gibibyte");
     }
     written
 }
 
-/// A process that is killed at the end of the test, however that comes about.
+/// A process that is killed at the end of the test, even if the test panics.
 pub struct Killed(pub std::process::Child);
 
 impl Drop for Killed {
@@ -213,16 +213,16 @@ impl Drop for Killed {
     }
 }
 
-/// The command, running; killed on drop.
+/// A running command, killed on drop.
 pub struct Running {
     pub child: std::process::Child,
     pub addr: SocketAddr,
-    /// What it says on standard error after `listening on`, line by line.
+    /// The lines on its standard error after `listening on`.
     pub lines: Receiver<String>,
 }
 
-/// Starts the command, on a free port unless the arguments name one, and waits until it listens; `change` is what else
-/// the process needs.
+/// Starts the command and waits until it listens, on a free port unless the arguments name one. `change` can adjust the
+/// process.
 pub fn start(arguments: &[&str], change: impl FnOnce(&mut std::process::Command)) -> Running {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_single-server"));
     if !arguments.iter().any(|argument| argument.starts_with("-l") || argument.starts_with("--listen")) {
@@ -239,7 +239,7 @@ pub fn start_as(mut program: std::process::Command, arguments: &[&str]) -> Runni
     started(program)
 }
 
-/// Waits until this command, which runs ours, listens.
+/// Starts a prepared command, which runs ours, and waits until it listens.
 pub fn started(mut command: std::process::Command) -> Running {
     let mut child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let mut errors = io::BufReader::new(child.stderr.take().unwrap());
@@ -250,7 +250,7 @@ pub fn started(mut command: std::process::Command) -> Running {
             let _ = line.send(std::mem::take(&mut text).trim_end().to_string());
         }
     });
-    let first = lines.recv_timeout(DEADLINE).expect("the command says where it listens");
+    let first = lines.recv_timeout(DEADLINE).expect("the command prints the address it listens on");
     let addr = first.strip_prefix("listening on ").unwrap_or_else(|| panic!("{first}")).parse().unwrap();
     Running { child, addr, lines }
 }
@@ -260,12 +260,12 @@ impl Running {
         self.child.id().to_string()
     }
 
-    /// The next line that it says.
+    /// Waits for its next line on standard error.
     pub fn line(&self) -> String {
         self.lines.recv_timeout(DEADLINE).expect("another line on standard error")
     }
 
-    /// Waits for the next line that begins so.
+    /// Waits for the next line that starts with `begin`, and drops those before it.
     pub fn line_with(&self, begin: &str) -> String {
         loop {
             let line = self.line();
@@ -275,21 +275,21 @@ impl Running {
         }
     }
 
-    /// Processor time used so far, in ticks of usually 10 ms.
+    /// The processor time used so far, in clock ticks (usually 10 ms).
     pub fn ticks(&self) -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
     }
 
-    /// Waits for its end; its exit code.
+    /// Waits until it exits. Returns the exit code, or `None` if a signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
         let give_up = std::time::Instant::now() + DEADLINE;
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.code();
             }
-            assert!(std::time::Instant::now() < give_up, "the command does not end");
+            assert!(std::time::Instant::now() < give_up, "the command does not exit");
             thread::yield_now();
         }
     }
@@ -302,7 +302,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for the next session to end.
+/// Waits for the next session to end. Returns its report.
 pub fn next_report(signals: &Receiver<Signal>) -> Report {
     loop {
         if let Signal::ProducerFinished(report) = signals.recv_timeout(DEADLINE).expect("a session ends") {
@@ -311,7 +311,7 @@ pub fn next_report(signals: &Receiver<Signal>) -> Report {
     }
 }
 
-/// Waits for the next client to take the slot.
+/// Waits for the next client to get the slot. Returns its address.
 pub fn next_connected(signals: &Receiver<Signal>) -> SocketAddr {
     loop {
         if let Signal::Connected(peer) = signals.recv_timeout(DEADLINE).expect("a client connects") {
@@ -320,29 +320,29 @@ pub fn next_connected(signals: &Receiver<Signal>) -> SocketAddr {
     }
 }
 
-/// The next message of a server's outbox.
+/// Waits for the next message from a server's outbox.
 pub fn next_message(server: &SingleServer) -> Message {
     server.outbox().recv_timeout(DEADLINE).expect("a message comes out of the outbox")
 }
 
-/// A field of a process's status, in KiB or as a count.
+/// A field of a process's `/proc` status: in KiB, or a count.
 pub fn status(process: &str, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
     line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
-/// How many descriptors a process has open.
+/// The number of descriptors that a process has open.
 pub fn descriptors(process: &str) -> usize {
     std::fs::read_dir(format!("/proc/{process}/fd")).unwrap().count()
 }
 
-/// The threads and the descriptors of this process.
+/// The numbers of threads and descriptors of this process.
 pub fn threads_and_descriptors() -> (u64, usize) {
     (status("self", "Threads:"), descriptors("self"))
 }
 
-/// A generator of numbers that are random enough, and the same again for the same seed (xorshift64*).
+/// A pseudorandom number generator that repeats its sequence for the same seed (xorshift64*).
 pub struct Random(pub u64);
 
 impl Random {
@@ -358,8 +358,9 @@ impl Random {
     }
 }
 
-/// Starts the command under `strace`, which makes some of its system calls fail as `faults` says (`inject=` is added).
-/// Where that is not possible it says so, and there is nothing to test.
+/// Starts the command under `strace`, which injects `faults` (the value of `inject=`) into its system calls.
+///
+/// If the machine does not allow that, reports the test as skipped and returns `None`.
 #[cfg(target_os = "linux")]
 pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
     let traced = |program: &str| {
@@ -369,14 +370,14 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
         command
     };
     if !traced("true").output().map_or(false, |output| output.status.success()) {
-        skipped("strace is not installed, or must not trace a process");
+        skipped("strace is not installed, or may not trace a process");
         return None;
     }
     let program = traced(env!("CARGO_BIN_EXE_single-server"));
     Some(start_as(program, arguments))
 }
 
-/// Waits until the threads of this process that have this name (15 bytes at most) are all asleep, `count` of them.
+/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep.
 #[cfg(target_os = "linux")]
 pub fn all_asleep(name: &str, count: usize) {
     let state = |task: std::path::PathBuf| {
@@ -391,8 +392,10 @@ pub fn all_asleep(name: &str, count: usize) {
     });
 }
 
-/// Runs a test of the calling test program again, alone in a process that `launcher` starts, and says whether the
-/// caller is in that process: there the test does its work, here it is over. What fails there fails here.
+/// Runs one test of this test program in a process of its own, which `launcher` starts.
+///
+/// Returns true in that process: the test does its work there. Returns false in the original process once the other has
+/// exited, and panics if the test failed there.
 #[cfg(target_os = "linux")]
 pub fn is_alone_in_process(test: &str, mut launcher: std::process::Command) -> bool {
     const ALONE: &str = "SINGLE_SERVER_TEST_ALONE";
