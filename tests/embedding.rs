@@ -132,7 +132,7 @@ mod graceful {
         server.serve(|session| {
             let question = session.next_chunk().map(Vec::from).unwrap_or_default();
             let answer = question.to_ascii_uppercase().repeat(100_000);
-            session.write_all(&answer)
+            Ok(session.inbox().send(answer)?) // accepted as a whole, which a long `write_all` is not
         });
         server.stop() // waits until the last client has its answer, for at most the linger time
     }
