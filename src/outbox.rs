@@ -197,14 +197,15 @@ impl Outbox {
 
     /// The next message if there is one now.
     pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
-        if woken && self.slot.events.take_woken() {
-            return Ok(Message::Woken);
-        }
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));
         }
         loop {
+            // Again each time: the `Wake` that announces this may be taken out of the channel below.
+            if woken && self.slot.events.take_woken() {
+                return Ok(Message::Woken);
+            }
             // The facts are read before the channel, and the later fact before the earlier one: what they promise to be
             // there, or not to come any more, is then seen.
             let closed = self.slot.events.is_closed();
