@@ -78,6 +78,7 @@ pub struct Options {
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
+    pub(crate) read_on_demand: bool,
     allow: Vec<Prefix>,
     admit: Option<Admit>,
 }
@@ -120,6 +121,7 @@ impl Options {
             busy: Busy::Drop,
             idle_timeout: None,
             close_timeout: Some(Duration::from_secs(60)),
+            read_on_demand: false,
             allow: Vec::new(),
             admit: None,
         }
@@ -315,6 +317,46 @@ impl Options {
     /// ```
     pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
         self.close_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
+    /// Reads nothing from a client until the application asks for its bytes; default `false`.
+    ///
+    /// The client gets the slot, and [`Connected`](crate::Message::Connected) is delivered, as always. The first read is made
+    /// when the application asks for the next message after that: with one of the [`Outbox`](crate::Outbox)'s receiving
+    /// methods, or by reading from the [`Session`](crate::Session) that [`accept`](crate::SingleServer::accept) has returned.
+    ///
+    /// This is for an application that must prepare something first, such as a connection to another server. If that fails
+    /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
+    /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
+    ///
+    /// The application should not take long: before it asks, no idle time is counted, and a client that closes its side is
+    /// not noticed. One whose connection is reset is: its session ends without being asked for, once a newcomer meets it or
+    /// something is sent to it, and otherwise within an eighth of the idle or close timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::io::{ErrorKind, Read, Write};
+    /// use std::net::{Shutdown, TcpStream};
+    ///
+    /// let mut server = Options::new().read_on_demand(true).bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// client.write_all(b"a job to print")?;
+    /// client.shutdown(Shutdown::Write)?;
+    ///
+    /// let session = server.accept().expect("the server is not stopped");
+    /// let printer_is_on = false;
+    /// if !printer_is_on {
+    ///     session.abort();
+    /// }
+    /// let error = client.read(&mut [0]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_on_demand(mut self, on_demand: bool) -> Options {
+        self.read_on_demand = on_demand;
         self
     }
 

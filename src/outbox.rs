@@ -158,7 +158,10 @@ impl Outbox {
 
     /// The application wants to hear nothing more of that session.
     pub(crate) fn forget(&self) {
-        *self.open.borrow_mut() = None;
+        // What the client sends is read, to be dropped: it may not take an answer before it has sent everything.
+        if let Some(record) = self.open.borrow_mut().take() {
+            self.slot.ask(&record);
+        }
     }
 
     /// Disconnects the reader and drops what it has put in.
@@ -197,6 +200,9 @@ impl Outbox {
 
     /// The next message if there is one now.
     pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
+        if let Some(record) = &*self.open.borrow() {
+            self.slot.ask(record);
+        }
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));

@@ -8,13 +8,12 @@
 //! lingers, and what is read is discarded.
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 
 use crate::chunk::Chunk;
 use crate::connection::WeakConnection;
 use crate::events::Event;
-use crate::record::Record;
+use crate::record::{Phase, Record};
 use crate::slot::Slot;
 
 /// The length of the first read of a session. It grows up to `buffer_size` while the client fills the buffers.
@@ -33,7 +32,12 @@ pub(crate) fn run(slot: &Slot) {
 /// One session, from its beginning to the client's FIN or an error, or until the slot has closed the connection.
 fn serve(slot: &Slot, session: &WeakConnection) {
     let record = &session.record;
-    deliver(slot, record, Event::Connected(record.clone()));
+    slot.events.put(Event::Connected(record.clone()));
+    slot.wait_until_asked(record);
+    delivered(slot, record);
+    if record.phase() == Phase::Over {
+        return; // cut before the first read: bytes left unread make the close a reset
+    }
     let longest = slot.pool.buffer_size;
     let mut length = FIRST_READ.min(longest);
     while let Some(connection) = session.get() {
@@ -49,7 +53,8 @@ fn serve(slot: &Slot, session: &WeakConnection) {
         match read {
             Ok((_, 0)) => return slot.read_ended(record, false),
             Ok((buffer, count)) if record.received(count) => {
-                deliver(slot, record, Event::Data(Chunk::received(buffer, count, record.clone())))
+                slot.events.put(Event::Data(Chunk::received(buffer, count, record.clone())));
+                delivered(slot, record);
             }
             Ok((buffer, _)) => slot.pool.put(buffer),
             // `WouldBlock`: the acceptor is looking at the connection at this moment.
@@ -61,9 +66,8 @@ fn serve(slot: &Slot, session: &WeakConnection) {
     }
 }
 
-/// Puts an event into the outbox, and waits as long as that is full.
-fn deliver(slot: &Slot, record: &Arc<Record>, event: Event) {
-    slot.events.put(event);
+/// Notes that the outbox has taken what was put in, which may have had to wait.
+fn delivered(slot: &Slot, record: &Record) {
     if record.delivered() {
         slot.events.wake(); // the session ended meanwhile, and the application waits for the last event of it
     }

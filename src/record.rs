@@ -76,17 +76,18 @@ pub(crate) enum Phase {
 /// Where the reader is. Together with the phase it tells whether another chunk may still reach the outbox.
 #[derive(PartialEq, Eq)]
 enum Reader {
+    /// It has read nothing: the outbox has yet to take the client, or the application has yet to ask for its bytes.
+    Announcing,
     /// In a read, or done. It asks for the phase before it delivers what it has read.
     Reading,
-    /// It has something for the outbox, and waits if that is full.
+    /// It has something for the outbox, and waits if that is full. Also the way from `Announcing` to the first read.
     Delivering,
 }
 
 impl Record {
     pub(crate) fn new(number: u64, peer: SocketAddr, local: SocketAddr, pool: Arc<Pool>) -> Record {
         let began = Instant::now();
-        // The reader has yet to announce the client.
-        let (phase, reader) = (Phase::Open, Reader::Delivering);
+        let (phase, reader) = (Phase::Open, Reader::Announcing);
         let state = State { phase, reader, received: 0, sent: 0, moved: began, ended: None };
         Record { number, peer, local, pool, began, state: Mutex::new(state) }
     }
@@ -139,6 +140,13 @@ impl Record {
         true
     }
 
+    /// Whether the application has yet to ask for the client's bytes. A broken connection is read without that: no reset
+    /// can be sent on it any more, and reading finds its end.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let state = lock(&self.state);
+        state.reader == Reader::Announcing && state.phase == Phase::Open
+    }
+
     /// Notes that the outbox has taken the last delivery. Returns whether it was the last one, in which case the
     /// application must be woken. The time that this took is not counted against the client.
     pub(crate) fn delivered(&self) -> bool {
@@ -146,6 +154,19 @@ impl Record {
         state.moved = Instant::now();
         state.reader = Reader::Reading;
         state.is_told()
+    }
+}
+
+/// For the application.
+impl Record {
+    /// Asks for the client's bytes. Returns whether this is the first time and the reader still waits for it.
+    pub(crate) fn ask(&self) -> bool {
+        let mut state = lock(&self.state);
+        let first = state.reader == Reader::Announcing;
+        if first {
+            state.reader = Reader::Delivering;
+        }
+        first
     }
 }
 
@@ -163,8 +184,8 @@ impl Record {
 
     /// When the session is to be ended for want of movement and why, or when to look again (without a reason).
     ///
-    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, no time is
-    /// counted against the client, unless it does not read either or its connection is known to be broken.
+    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, or has not
+    /// asked for the client's bytes, no time is counted against the client, unless it does not read either or its connection is known to be broken.
     pub(crate) fn due(
         &self,
         options: &Options,
@@ -179,7 +200,7 @@ impl Record {
             None => after(state.moved, idle, Some(Reason::Idle)),
         };
         let due = match state.phase {
-            Phase::Open if state.reader == Reader::Delivering => {
+            Phase::Open if state.reader != Reader::Reading => {
                 let look = after(Instant::now(), shorter.map(|time| time / 8), None);
                 [look, in_idle_time.filter(|_| blocked.is_some())]
             }
@@ -217,7 +238,7 @@ impl Record {
     /// The reader would not notice a reset now: it does not read.
     pub(crate) fn is_unread(&self) -> bool {
         let state = lock(&self.state);
-        state.phase == Phase::ClientDone || (state.phase == Phase::Open && state.reader == Reader::Delivering)
+        state.phase == Phase::ClientDone || (state.phase == Phase::Open && state.reader != Reader::Reading)
     }
 
     /// Ends the session: the next phase is `Lingering` or `Over`. `taken` is what the inbox accepted for it.
