@@ -77,47 +77,33 @@ type Serve = dyn FnMut(&mut Session) -> Outcome;
 
 /// Returns whether all went well; if not, the log has said why.
 fn run(args: Args) -> io::Result<bool> {
-    let complaints = Complaints::default();
-    let mut options = args.options.linger(LINGER);
-    let mut forward = None;
-    match args.command {
-        Command::Exec { ref program, .. } => exec::check(program)?,
-        Command::Forward { ref target, retry } => {
-            let dialler = Arc::new(Forward {
-                target: target.clone(),
-                retry,
-                idle_timeout: args.idle_timeout,
-                replace: args.replace,
-                once: args.once,
-                complaints: complaints.clone(),
-                state: Default::default(),
-                changed: Default::default(),
-            });
-            forward = Some(dialler.clone());
-            options = options.admit(move |client| dialler.admit(client));
-        }
-        Command::Echo | Command::Pipe(_) => {}
+    if let Command::Exec { ref program, .. } = args.command {
+        exec::check(program)?;
     }
-    let mut server = listen(options, args.listen)?;
+    let dials_first = matches!(args.command, Command::Forward { .. });
+    let mut server = listen(args.options.linger(LINGER).read_on_demand(dials_first), args.listen)?;
+    let complaints = Complaints::default();
     let log = Log::start(&server, complaints.clone(), args.quiet)?;
+    let idle_timeout = args.idle_timeout;
     let mut pipe = None;
-    let mut serve: Box<Serve> = match (args.command, forward) {
-        (Command::Pipe(direction), _) => {
+    let mut serve: Box<Serve> = match args.command {
+        Command::Echo => Box::new(echo),
+        Command::Pipe(direction) => {
             let started = Pipe::start(direction, server.inbox(), server.control(), LINGER)?;
             let started = Arc::new(started);
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        (Command::Exec { program, arguments, stderr }, _) => {
-            let (idle_timeout, complaints, stuck) = (args.idle_timeout, complaints.clone(), Vec::new());
+        Command::Exec { program, arguments, stderr } => {
+            let (complaints, stuck) = (complaints.clone(), Vec::new());
             let mut exec = Exec { program, arguments, stderr, idle_timeout, complaints, stuck };
             Box::new(move |session| exec.serve(session))
         }
-        (Command::Forward { .. }, Some(forward)) => {
-            forward.start(server.control());
+        Command::Forward { target, retry } => {
+            let (complaints, control, spare) = (complaints.clone(), server.control(), None);
+            let mut forward = Forward { target, retry, idle_timeout, complaints, control, spare };
             Box::new(move |session| forward.serve(session))
         }
-        (Command::Echo | Command::Forward { .. }, _) => Box::new(echo),
     };
 
     // Stays false if no client is served: the target could not be reached for the first one, or standard input has failed.

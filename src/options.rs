@@ -37,9 +37,9 @@ pub enum Busy {
     ///
     /// This cannot work if another process also holds the listener, as it may with [`Options::listen_on`].
     Refuse,
-    /// Nothing, until the slot is free; then it is served. It waits in the listener's backlog.
+    /// It waits in the listener's backlog until the slot is free, and is then served.
     Wait,
-    /// It is served, and the connection of the client before it is cut.
+    /// It is served, and the old client's connection is cut.
     Replace,
 }
 
@@ -78,6 +78,7 @@ pub struct Options {
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
+    pub(crate) read_on_demand: bool,
     allow: Vec<Prefix>,
     admit: Option<Admit>,
 }
@@ -120,12 +121,13 @@ impl Options {
             busy: Busy::Drop,
             idle_timeout: None,
             close_timeout: Some(Duration::from_secs(60)),
+            read_on_demand: false,
             allow: Vec::new(),
             admit: None,
         }
     }
 
-    /// The size of a read buffer, and thus the most that is read at once; 1 byte to 1 GiB, default 262,144 bytes.
+    /// The size of a read buffer, and thus the maximum length of one read; 1 byte to 1 GiB, default 262,144 bytes.
     ///
     /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
     /// used occupies memory.
@@ -177,9 +179,9 @@ impl Options {
 
     /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
     ///
-    /// If the client itself goes on sending, that is read and discarded meanwhile, because closing a connection with unread
-    /// data could destroy the end of the answer. A client that sends nothing for a quarter of a second after the last byte
-    /// sent to it is not waited for.
+    /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
+    /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
+    /// second after the last byte sent to it.
     ///
     /// # Examples
     ///
@@ -198,8 +200,8 @@ impl Options {
     /// default 1 s.
     ///
     /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session. So a
-    /// client that closes its connection and connects again at once is served. The wait never shortens what the leaving
-    /// client is still to get. It also covers the few microseconds in which a client's close is on its way: a newcomer that
+    /// client that closes its connection and connects again at once is served. The wait never cuts
+    /// off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog. It also covers the few microseconds in which a client's close is on its way: a newcomer that
     /// meets a session with no sign of leaving is refused after at most 5 ms, or at once if another one was refused in the
     /// last 100 ms. With a handover time of zero there is no wait at all.
     ///
@@ -318,6 +320,46 @@ impl Options {
     /// ```
     pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
         self.close_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
+    /// Reads nothing from a client until the application asks for its bytes; default `false`.
+    ///
+    /// The client gets the slot, and [`Connected`](crate::Message::Connected) is delivered, as always. The first read is made
+    /// when the application asks for the next message after that: with one of the [`Outbox`](crate::Outbox)'s receiving
+    /// methods, or by reading from the [`Session`](crate::Session) that [`accept`](crate::SingleServer::accept) has returned.
+    ///
+    /// This is for an application that must prepare something first, such as a connection to another server. If that fails
+    /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
+    /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
+    ///
+    /// The application should not take long: before it asks, no idle time is counted, and a client that closes its side is
+    /// not noticed. One whose connection is reset is: its session ends without being asked for, once a newcomer meets it or
+    /// something is sent to it, and otherwise within an eighth of the idle or close timeout.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::io::{ErrorKind, Read, Write};
+    /// use std::net::{Shutdown, TcpStream};
+    ///
+    /// let mut server = Options::new().read_on_demand(true).bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(server.local_addr())?;
+    /// client.write_all(b"a job to print")?;
+    /// client.shutdown(Shutdown::Write)?;
+    ///
+    /// let session = server.accept().expect("the server is not stopped");
+    /// let printer_is_on = false;
+    /// if !printer_is_on {
+    ///     session.abort();
+    /// }
+    /// let error = client.read(&mut [0]).unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn read_on_demand(mut self, on_demand: bool) -> Options {
+        self.read_on_demand = on_demand;
         self
     }
 

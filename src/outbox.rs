@@ -45,9 +45,9 @@ use crate::yielding;
 pub struct Outbox {
     slot: Arc<Slot>,
     events: Receiver<Event>,
-    /// The session that the application has been told of, until it is told its end.
+    /// The session whose `Connected` the application has received, until it receives the end.
     open: RefCell<Option<Arc<Record>>>,
-    /// A `Connected` that was received before the end of the session before it was told.
+    /// A `Connected` that came before the end of the previous session was returned.
     held: RefCell<Option<Arc<Record>>>,
 }
 
@@ -126,7 +126,7 @@ impl Outbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Message, RecvTimeoutError> {
-        // A time beyond what the clock can count is no limit.
+        // If the clock cannot represent the deadline, there is none.
         self.receive(Instant::now().checked_add(timeout), true)
     }
 
@@ -158,24 +158,27 @@ impl Outbox {
 }
 
 impl Outbox {
-    /// The session that the application has been told of, and not its end.
+    /// The session whose `Connected` the application has received, and not its end.
     pub(crate) fn open(&self) -> Option<Client> {
         self.open.borrow().clone().map(|record| Client::new(&self.slot, record))
     }
 
     /// The application wants to hear nothing more of that session.
     pub(crate) fn forget(&self) {
-        *self.open.borrow_mut() = None;
+        // What the client sends is read, to be dropped: it may not take an answer before it has sent everything.
+        if let Some(record) = self.open.borrow_mut().take() {
+            self.slot.ask(&record);
+        }
     }
 
-    /// Disconnects the reader and drops what it has put in.
+    /// Disconnects the reader and drops the queued events.
     pub(crate) fn close(&mut self) {
         self.events = mpsc::sync_channel(0).1;
         self.forget();
         *self.held.get_mut() = None;
     }
 
-    /// Waits for the next message, up to the deadline. `Woken` is left alone unless it is asked for.
+    /// Waits for the next message, up to the deadline. Returns `Woken` only if `woken` is set.
     pub(crate) fn receive(
         &self,
         deadline: Option<Instant>,
@@ -204,6 +207,9 @@ impl Outbox {
 
     /// The next message if there is one now.
     pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
+        if let Some(record) = &*self.open.borrow() {
+            self.slot.ask(record);
+        }
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));

@@ -4,17 +4,15 @@
 //! come out in order without further agreement (promises 2 and 3). It reads without a timeout. When the outbox is full it
 //! waits, and TCP slows the client down (promise 5).
 //!
-//! It goes on reading after the session has ended, as long as the slot keeps the connection open: then the connection
-//! lingers, and what is read is discarded.
+//! After the session has ended it keeps reading while the connection lingers, and discards the bytes.
 
 use std::io;
-use std::sync::Arc;
 use std::thread;
 
 use crate::chunk::Chunk;
 use crate::connection::WeakConnection;
 use crate::events::Event;
-use crate::record::Record;
+use crate::record::{Phase, Record};
 use crate::slot::Slot;
 
 /// The length of the first read of a session. It grows up to `buffer_size` while the client fills the buffers.
@@ -33,7 +31,12 @@ pub(crate) fn run(slot: &Slot) {
 /// One session, from its beginning to the client's FIN or an error, or until the slot has closed the connection.
 fn serve(slot: &Slot, session: &WeakConnection) {
     let record = &session.record;
-    deliver(slot, record, Event::Connected(record.clone()));
+    slot.events.put(Event::Connected(record.clone()));
+    slot.wait_until_asked(record);
+    delivered(slot, record);
+    if record.phase() == Phase::Over {
+        return; // cut before the first read: bytes left unread make the close a reset
+    }
     let longest = slot.pool.buffer_size;
     let mut length = FIRST_READ.min(longest);
     while let Some(connection) = session.get() {
@@ -44,12 +47,13 @@ fn serve(slot: &Slot, session: &WeakConnection) {
             }
             Ok((buffer, count))
         });
-        // Only the slot keeps the connection open, also while this thread waits for the outbox.
+        // Hold no connection while waiting for the outbox: only the slot keeps it open.
         drop(connection);
         match read {
             Ok((_, 0)) => return slot.read_ended(record, false),
             Ok((buffer, count)) if record.received(count) => {
-                deliver(slot, record, Event::Data(Chunk::received(buffer, count, record.clone())))
+                slot.events.put(Event::Data(Chunk::received(buffer, count, record.clone())));
+                delivered(slot, record);
             }
             Ok((buffer, _)) => slot.pool.put(buffer),
             // `WouldBlock`: the acceptor is looking at the connection at this moment.
@@ -61,9 +65,8 @@ fn serve(slot: &Slot, session: &WeakConnection) {
     }
 }
 
-/// Puts an event into the outbox, and waits as long as that is full.
-fn deliver(slot: &Slot, record: &Arc<Record>, event: Event) {
-    slot.events.put(event);
+/// Notes that the outbox has taken what was put in, which may have had to wait.
+fn delivered(slot: &Slot, record: &Record) {
     if record.delivered() {
         slot.events.wake(); // the session ended meanwhile, and the application waits for the last event of it
     }

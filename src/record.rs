@@ -1,4 +1,4 @@
-//! What is known of one session: its client, its phase, its counters.
+//! The record of one session: its client, its phase, its counters.
 //!
 //! Shared through an `Arc` by the slot, the reader, the writer and every handle given out for the session. It is separate
 //! from the stream, so handles that outlive the session do not keep the socket open. It knows no other part of the
@@ -25,7 +25,7 @@ pub(crate) struct Record {
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    /// Where the buffers of this session's chunks go back to.
+    /// The pool to which this session's chunks return their buffers.
     pub(crate) pool: Arc<Pool>,
     began: Instant,
     state: Mutex<State>,
@@ -59,7 +59,7 @@ struct State {
 /// | linger time up (writer), next client (acceptor) | | | | Over |
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Bytes go both ways.
+    /// Both directions are open.
     Open,
     /// The client has closed its side. The application may still answer.
     ClientDone,
@@ -76,17 +76,18 @@ pub(crate) enum Phase {
 /// Where the reader is. Together with the phase it tells whether another chunk may still reach the outbox.
 #[derive(PartialEq, Eq)]
 enum Reader {
+    /// It has read nothing: the outbox has yet to take the client, or the application has yet to ask for its bytes.
+    Announcing,
     /// In a read, or done. It asks for the phase before it delivers what it has read.
     Reading,
-    /// It has something for the outbox, and waits if that is full.
+    /// It has something for the outbox, and waits if that is full. Also the way from `Announcing` to the first read.
     Delivering,
 }
 
 impl Record {
     pub(crate) fn new(number: u64, peer: SocketAddr, local: SocketAddr, pool: Arc<Pool>) -> Record {
         let began = Instant::now();
-        // The reader has yet to announce the client.
-        let (phase, reader) = (Phase::Open, Reader::Delivering);
+        let (phase, reader) = (Phase::Open, Reader::Announcing);
         let state = State { phase, reader, received: 0, sent: 0, moved: began, ended: None };
         Record { number, peer, local, pool, began, state: Mutex::new(state) }
     }
@@ -127,7 +128,7 @@ impl Record {
 
 /// For the reader.
 impl Record {
-    /// Counts bytes that were read. Returns whether they are to be delivered: not after the session has ended.
+    /// Counts bytes that were read. Returns whether to deliver them: not after the session has ended.
     pub(crate) fn received(&self, count: usize) -> bool {
         let mut state = lock(&self.state);
         state.moved = Instant::now();
@@ -139,6 +140,13 @@ impl Record {
         true
     }
 
+    /// Whether the application has yet to ask for the client's bytes. A broken connection is read without that: no reset
+    /// can be sent on it any more, and reading finds its end.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let state = lock(&self.state);
+        state.reader == Reader::Announcing && state.phase == Phase::Open
+    }
+
     /// Notes that the outbox has taken the last delivery. Returns whether it was the last one, in which case the
     /// application must be woken. The time that this took is not counted against the client.
     pub(crate) fn delivered(&self) -> bool {
@@ -146,6 +154,19 @@ impl Record {
         state.moved = Instant::now();
         state.reader = Reader::Reading;
         state.is_told()
+    }
+}
+
+/// For the application.
+impl Record {
+    /// Asks for the client's bytes. Returns whether this is the first time and the reader still waits for it.
+    pub(crate) fn ask(&self) -> bool {
+        let mut state = lock(&self.state);
+        let first = state.reader == Reader::Announcing;
+        if first {
+            state.reader = Reader::Delivering;
+        }
+        first
     }
 }
 
@@ -161,10 +182,10 @@ impl Record {
         state.sent += count as u64;
     }
 
-    /// When the session is to be ended for want of movement and why, or when to look again (without a reason).
+    /// Returns the deadline of the next timeout and its reason, or when to check again (no reason).
     ///
-    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, no time is
-    /// counted against the client, unless it does not read either or its connection is known to be broken.
+    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, or has not
+    /// asked for the client's bytes, no time is counted against the client, unless it does not read either or its connection is known to be broken.
     pub(crate) fn due(
         &self,
         options: &Options,
@@ -179,7 +200,7 @@ impl Record {
             None => after(state.moved, idle, Some(Reason::Idle)),
         };
         let due = match state.phase {
-            Phase::Open if state.reader == Reader::Delivering => {
+            Phase::Open if state.reader != Reader::Reading => {
                 let look = after(Instant::now(), shorter.map(|time| time / 8), None);
                 [look, in_idle_time.filter(|_| blocked.is_some())]
             }
@@ -196,7 +217,7 @@ impl Record {
     pub(crate) fn lingers_until(&self, stop_by: Option<Instant>) -> Instant {
         let state = lock(&self.state);
         let silence = if stop_by.is_some() { LINGER_SILENCE_AT_STOP } else { LINGER_SILENCE };
-        // A reader that waits for the outbox cannot hear the client.
+        // A reader that waits for the outbox does not notice what the client sends.
         let heard = if state.reader == Reader::Reading { state.moved } else { Instant::now() };
         let ended = self.began + state.ended.map_or(Duration::ZERO, |report| report.lasted);
         let total = ended + LINGER_TOTAL;
@@ -217,7 +238,7 @@ impl Record {
     /// The reader would not notice a reset now: it does not read.
     pub(crate) fn is_unread(&self) -> bool {
         let state = lock(&self.state);
-        state.phase == Phase::ClientDone || (state.phase == Phase::Open && state.reader == Reader::Delivering)
+        state.phase == Phase::ClientDone || (state.phase == Phase::Open && state.reader != Reader::Reading)
     }
 
     /// Ends the session: the next phase is `Lingering` or `Over`. `taken` is what the inbox accepted for it.

@@ -25,8 +25,6 @@ pub struct Args {
     pub options: Options,
     /// Also in `options`, but the commands need it: how long the other side of a session may take no byte.
     pub idle_timeout: Option<Duration>,
-    /// A newcomer replaces the client that is connected.
-    pub replace: bool,
     pub once: bool,
     pub quiet: bool,
 }

@@ -79,9 +79,8 @@ impl Draft {
         if let Some(depth) = self.depth {
             options = options.depth(depth);
         }
-        let replace = busy == Busy::Replace;
         let options = options.busy(busy);
-        Ok(Args { command, listen, options, idle_timeout, replace, once: self.once, quiet: self.quiet })
+        Ok(Args { command, listen, options, idle_timeout, once: self.once, quiet: self.quiet })
     }
 
     fn command(&self) -> Result<Command, String> {

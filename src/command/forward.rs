@@ -1,13 +1,12 @@
 //! `forward`: each client is connected to another TCP server, the target.
 //!
-//! The target is dialled before a client is admitted, on the acceptor thread and before anything is read from the client:
-//! if it cannot be reached, the client's connection is dropped with its bytes unread, and the client's kernel reports a
-//! reset instead of success. The dialled connection waits in `State` for the main thread, which serves the session. One
-//! dial is made at a time, and the target has at most one connection of ours.
+//! All on the main thread: it dials the target before it asks for the client's bytes. If the target cannot be reached, the
+//! session is aborted with these bytes unread, and the client's kernel reports a reset instead of success. Meanwhile the
+//! server turns other clients away as usual. One dial is made at a time, after the previous connection has been closed:
+//! many devices accept only one.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -22,109 +21,72 @@ use super::Outcome;
 const DIAL: Duration = Duration::from_secs(5);
 /// The time between two attempts of `--retry`.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How long a new connection waits for the previous one to be closed. Many devices accept only one.
-const RELEASE: Duration = Duration::from_secs(1);
-/// A failure after a long dial also answers the clients that waited in the backlog meanwhile. They are accepted one
-/// right after the other, so one that comes within this time of the last refusal is taken for one of them.
-const BACKLOG: Duration = Duration::from_millis(20);
+/// How often it is checked meanwhile that the client is still there.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Forward {
     pub target: String,
     pub retry: Duration,
     pub idle_timeout: Option<Duration>,
-    /// A newcomer replaces the client that is connected.
-    pub replace: bool,
-    /// Serve one client; if the target cannot be reached for it, stop the server.
-    pub once: bool,
     pub complaints: Complaints,
-    pub state: Mutex<State>,
-    pub changed: Condvar,
-}
-
-#[derive(Default)]
-pub struct State {
-    /// The server's, from soon after its start.
-    control: Option<Control>,
-    /// The client that the target is connected for.
-    client: Option<SocketAddr>,
-    /// That connection, until the session takes it.
-    stream: Option<TcpStream>,
-    /// When a client was last refused after a long dial.
-    refused: Option<Instant>,
-    /// With `once`: a client has been admitted or refused.
-    done: bool,
+    pub control: Control,
+    /// A connection that was made for a client which has gone meanwhile. The next client is already connected and gets it.
+    pub spare: Option<TcpStream>,
 }
 
 impl Forward {
-    /// Hands over the server's control. The acceptor admits nobody before.
-    pub fn start(&self, control: Control) {
-        self.lock().control = Some(control);
-        self.changed.notify_all();
-    }
-
-    /// On the acceptor thread: dials the target for this client. Returns whether that succeeded.
-    pub fn admit(&self, client: SocketAddr) -> bool {
-        let mut state = self.lock();
-        while state.control.is_none() {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        let now = Instant::now();
-        if self.once && state.done || state.refused.map_or(false, |last| now - last < BACKLOG) {
-            state.refused = state.refused.map(|_| now);
-            return false;
-        }
-        if self.replace && state.client.is_some() {
-            // The target may accept only one connection, so the old client goes first.
-            state.control.iter().for_each(Control::abort);
-        }
-        while state.client.is_some() && now.elapsed() < RELEASE {
-            state = self.changed.wait_timeout(state, RELEASE).unwrap_or_else(PoisonError::into_inner).0;
-        }
-        drop(state);
-        let dialled = self.dial_until(now + self.retry);
-        let mut state = self.lock();
-        state.done = true;
+    /// One client, whose bytes have not been asked for.
+    pub fn serve(&mut self, session: &mut Session) -> Outcome {
+        let dialled = match self.spare.take() {
+            Some(spare) => Ok(Some(spare)),
+            None => self.dial_until(Instant::now() + self.retry, session),
+        };
         match dialled {
-            Ok(stream) => {
-                state.client = Some(client);
-                state.stream = Some(stream);
-                true
+            Ok(Some(stream)) if session.inbox().is_closed() => {
+                // If the server is busy, it is with the next client.
+                self.spare = Some(stream).filter(|_| self.control.is_busy());
+                Outcome::Served
             }
+            Ok(Some(stream)) => self.connect(session, &stream),
+            Ok(None) => Outcome::Failed,
             Err(e) => {
-                state.refused = Some(Instant::now()).filter(|end| *end - now >= AGAIN);
                 self.complaints.add(format!("cannot connect to {}: {e}", self.target));
-                if self.once {
-                    state.control.iter().for_each(Control::stop);
-                }
-                false
+                session.abort();
+                Outcome::Failed
             }
         }
     }
 
-    fn dial_until(&self, give_up: Instant) -> io::Result<TcpStream> {
+    /// Dials until the target answers, or the time is up, or the session has ended (`None`).
+    fn dial_until(&self, give_up: Instant, session: &Session) -> io::Result<Option<TcpStream>> {
         let mut told = false;
         loop {
-            match self.dial() {
-                Err(e) if Instant::now() + AGAIN <= give_up => {
-                    if !told {
-                        let retry = self.retry;
-                        self.complaints
-                            .add(format!("cannot connect to {}: {e}; trying for {retry:?}", self.target));
-                    }
-                    told = true;
-                    thread::sleep(AGAIN);
+            let error = match self.dial(session) {
+                Ok(stream) => return Ok(Some(stream)),
+                Err(e) if Instant::now() + AGAIN > give_up => return Err(e),
+                Err(e) => e,
+            };
+            if !told {
+                let (target, retry) = (&self.target, self.retry);
+                self.complaints.add(format!("cannot connect to {target}: {error}; trying for {retry:?}"));
+                told = true;
+            }
+            let again = Instant::now() + AGAIN;
+            while Instant::now() < again {
+                if session.inbox().is_closed() {
+                    return Ok(None);
                 }
-                result => return result,
+                thread::sleep(LOOK);
             }
         }
     }
 
     /// Connects to the first address of the target that answers.
-    fn dial(&self) -> io::Result<TcpStream> {
+    fn dial(&self, session: &Session) -> io::Result<TcpStream> {
         let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         for addr in self.target.to_socket_addrs()? {
             result = TcpStream::connect_timeout(&addr, DIAL);
-            if result.is_ok() {
+            if result.is_ok() || session.inbox().is_closed() {
                 break;
             }
         }
@@ -132,24 +94,6 @@ impl Forward {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
-    }
-
-    /// On the main thread: one client, which has been admitted.
-    pub fn serve(&self, session: &mut Session) -> Outcome {
-        let client = session.peer_addr();
-        let mut state = self.lock();
-        if state.client != Some(client) {
-            return Outcome::Served; // it was replaced before its turn
-        }
-        let stream = state.stream.take();
-        drop(state);
-        let outcome = stream.map_or(Outcome::Served, |stream| self.connect(session, &stream));
-        let mut state = self.lock();
-        if state.client == Some(client) {
-            state.client = None;
-            self.changed.notify_all();
-        }
-        outcome
     }
 
     fn connect(&self, session: &mut Session, stream: &TcpStream) -> Outcome {
@@ -165,9 +109,5 @@ impl Forward {
                 Outcome::Failed
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -53,7 +53,7 @@ impl Complaints {
 }
 
 impl Log {
-    /// Starts the thread. Complaints can exist before, because a hook of the server may need them.
+    /// Starts the thread.
     pub fn start(server: &SingleServer, complaints: Complaints, quiet: bool) -> io::Result<Log> {
         let ended = Arc::new(AtomicBool::new(false));
         let mut writer = Writer {
@@ -105,7 +105,11 @@ impl Writer {
     fn run(&mut self) {
         loop {
             let signal = self.next();
-            self.complain();
+            // Complaints are about the client that is connected, so they stand between its two lines.
+            let begins = matches!(signal, Ok(Signal::Connected(_)));
+            if !begins {
+                self.complain();
+            }
             match signal {
                 Ok(Signal::Refused { peer, why }) if !self.quiet => self.refused(&peer.to_string(), why),
                 Ok(signal) if !self.quiet || matches!(signal, Signal::Fault { .. }) => {
@@ -113,6 +117,9 @@ impl Writer {
                 }
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if begins {
+                self.complain();
             }
             // Looked at for each signal, too: in a storm there may never be a pause.
             if self.quiet_until.map_or(false, |until| until <= Instant::now()) {

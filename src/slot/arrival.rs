@@ -1,4 +1,5 @@
-//! What the acceptor waits for when it is not in `accept`, and the reader and the writer when they have no session.
+//! What the acceptor waits for when it is not in `accept`, the reader and the writer when they have no session, and the
+//! reader when it must not read yet.
 //!
 //! The end of the server wakes each of them.
 
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Slot;
 use crate::connection::WeakConnection;
-use crate::record::Phase;
+use crate::record::{Phase, Record};
 
 /// For the acceptor.
 impl Slot {
@@ -50,7 +51,7 @@ impl Slot {
         }
     }
 
-    /// Waits for so long, or until the server stops.
+    /// Waits for `time`, or until the server stops.
     pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.state.lock();
@@ -71,6 +72,24 @@ impl Slot {
                 _ if state.stop_by.is_some() => return None,
                 _ => state = state.wait(),
             }
+        }
+    }
+
+    /// For the reader, which has announced a client: waits until the application asks for the client's bytes, if the options
+    /// say so, or until the session ends, its connection breaks, or the server stops.
+    pub(crate) fn wait_until_asked(&self, record: &Record) {
+        if self.options.read_on_demand {
+            let mut state = self.state.lock();
+            while record.is_unasked() && state.stop_by.is_none() {
+                state = state.wait();
+            }
+        }
+    }
+
+    /// For the application: ends that wait.
+    pub(crate) fn ask(&self, record: &Record) {
+        if self.options.read_on_demand && record.ask() {
+            self.state.lock().notify();
         }
     }
 
