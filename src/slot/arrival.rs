@@ -93,8 +93,8 @@ impl Slot {
         }
     }
 
-    /// For the writer: waits for a session after the given one, and meanwhile closes a lingering connection when its time is up. `None`
-    /// when the server stops and the last connection is closed.
+    /// For the writer: waits for a session after the given one, and meanwhile closes a lingering connection when its time is
+    /// up. `None` when the server stops and the last connection is closed.
     pub(crate) fn next_to_write(&self, last: u64) -> Option<WeakConnection> {
         let mut state = self.state.lock();
         loop {
