@@ -29,8 +29,9 @@ impl Slot {
                 Some(live) if state.stop_by.is_none() => live.clone(),
                 live => return live.is_none(),
             };
-            // The reader may be late, so this looks at the connection itself.
-            let end = if live.record.phase() == Phase::Open { live.upcoming_end() } else { None };
+            // The reader may be late, so this looks at the connection itself; not in a storm, where that would disturb it.
+            let look = !grace.is_zero() && live.record.phase() == Phase::Open;
+            let end = if look { live.upcoming_end() } else { None };
             if end == Some(true) || live.record.is_unread() && live.is_reset() {
                 self.write_failed_locked(state, &live.record);
                 state = self.state.lock();
