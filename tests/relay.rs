@@ -49,6 +49,13 @@ fn target() -> (TcpListener, String) {
     (target, addr)
 }
 
+/// An address of a target that does not listen yet. Nobody else is given its port meanwhile, because other connections of the
+/// tests come from 127.0.0.1.
+fn absent_target() -> String {
+    let host = if cfg!(target_os = "linux") { "127.1.61.1:0" } else { "127.0.0.1:0" };
+    TcpListener::bind(host).unwrap().local_addr().unwrap().to_string()
+}
+
 /// Threads of a command between two clients: three of the server, the log, and the main thread.
 const THREADS: u64 = 5;
 
@@ -242,8 +249,7 @@ fn exec_loses_nothing_and_says_nothing_if_its_parent_ignores_sigchld() {
 
 #[test]
 fn forward_holds_a_client_back_until_a_late_target_can_be_reached() {
-    let (listener, addr) = target();
-    drop(listener);
+    let addr = absent_target();
     let forward = start(&["--retry", "50s", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
     client.write_all(b"a job to print").unwrap();
@@ -277,8 +283,7 @@ fn forward_resets_a_client_that_has_sent_its_whole_job_if_the_target_cannot_be_r
 
 #[test]
 fn a_second_client_is_told_at_once_while_the_first_one_waits_for_the_target() {
-    let (listener, addr) = target();
-    drop(listener);
+    let addr = absent_target();
     let forward = start(&["--busy-message", "busy", "--retry", "1h", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
     client.write_all(b"a job to print").unwrap();
@@ -293,8 +298,7 @@ fn a_second_client_is_told_at_once_while_the_first_one_waits_for_the_target() {
 
 #[test]
 fn the_target_is_no_longer_tried_for_a_client_that_was_replaced() {
-    let (listener, addr) = target();
-    drop(listener);
+    let addr = absent_target();
     let forward = start(&["--busy", "replace", "--retry", "1h", "forward", &addr], |_| {});
     let mut kept = Vec::new();
     for _ in 0..3 {
@@ -333,14 +337,20 @@ fn an_answer_that_came_before_a_reset_by_the_target_is_delivered() {
 fn forward_closes_its_connection_to_the_target_before_it_makes_the_next_one() {
     let (listener, addr) = target();
     let forward = start(&["--busy", "replace", "forward", &addr], |_| {});
-    let mut kept = vec![connect(forward.addr)];
-    let mut old = accepted(&listener);
+    let mut kept = Vec::new();
+    let mut old: Option<TcpStream> = None;
     for _ in 0..20 {
-        kept.push(connect(forward.addr));
-        let new = accepted(&listener);
-        old.set_nonblocking(true).unwrap();
-        assert_eq!(old.read(&mut [0]).expect("the end of the old connection"), 0);
-        old = new;
+        let mut client = connect(forward.addr);
+        let mut new = accepted(&listener);
+        if let Some(mut old) = old {
+            old.set_nonblocking(true).unwrap();
+            assert_eq!(old.read(&mut [0]).expect("the end of the old connection"), 0);
+        }
+        // Until then the client's connection may still pass to the next client.
+        new.write_all(b"x").unwrap();
+        client.read_exact(&mut [0]).unwrap();
+        kept.push(client);
+        old = Some(new);
     }
 }
 
@@ -493,8 +503,7 @@ fn standard_input_that_is_no_listening_socket_is_an_error_at_the_start() {
 
 #[test]
 fn once_exits_with_1_if_the_client_could_not_be_served() {
-    let (listener, addr) = target();
-    drop(listener);
+    let addr = absent_target();
     for (command, said) in [
         (&["exec", "no-such-program"][..], "cannot start "),
         (&["exec", "--", "sh", "-c", "exit 3"], "\"sh\" failed: exit status: 3"),
@@ -530,8 +539,7 @@ fn exec_of_a_path_that_does_not_exist_is_an_error_at_the_start() {
 
 #[test]
 fn a_blocked_standard_error_does_not_delay_the_end() {
-    let (listener, addr) = target();
-    drop(listener);
+    let addr = absent_target();
     let (ours, theirs) = UnixStream::pair().unwrap();
     theirs.set_nonblocking(true).unwrap();
     while (&theirs).write(&[0; 4096]).is_ok() {}
