@@ -157,7 +157,16 @@ fn a_grandchild_that_holds_the_process_s_ends_keeps_no_descriptor_and_no_thread(
 #[cfg(target_os = "linux")]
 fn fill_backlog(target: &TcpListener) -> Vec<TcpStream> {
     let addr = target.local_addr().unwrap();
-    std::iter::from_fn(|| TcpStream::connect_timeout(&addr, Duration::from_millis(200)).ok()).collect()
+    let mut filling = Vec::new();
+    // One attempt may also fail because the machine is busy.
+    let mut failures = 0;
+    while failures < 3 {
+        match TcpStream::connect_timeout(&addr, Duration::from_millis(200)) {
+            Ok(stream) => filling.push(stream),
+            Err(_) => failures += 1,
+        }
+    }
+    filling
 }
 
 #[cfg(target_os = "linux")]
@@ -192,13 +201,17 @@ fn a_connection_to_the_target_for_a_client_that_was_replaced_meanwhile_goes_to_t
     assert!(forward.line_with("closed ").contains(": replaced, "));
     new.write_all(b"a job to print").unwrap();
     new.shutdown(Shutdown::Write).unwrap();
-    let mut other = loop {
-        let other = accepted(&target);
+    // If the old client's dial came through before it was replaced, its connection is there too, and has ended.
+    let job = loop {
+        let mut other = accepted(&target);
         if !filling.contains(&other.peer_addr().unwrap()) {
-            break other;
+            match rest(&mut other) {
+                nothing if nothing.is_empty() => {}
+                job => break job,
+            }
         }
     };
-    assert_eq!(rest(&mut other), b"a job to print");
+    assert_eq!(job, b"a job to print");
 }
 
 // --- losses ---
