@@ -175,7 +175,7 @@ fn a_client_that_sends_but_does_not_read_is_disconnected_as_stalled() {
 fn a_client_that_reads_slowly_is_not_disconnected() {
     // One message whose write takes much longer than the timeout.
     let sent = pattern(1, 24 << 20);
-    let server = Options::new().idle_timeout(IDLE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().idle_timeout(4 * IDLE).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
