@@ -19,10 +19,10 @@ use crate::slot::Slot;
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A client that closes and reconnects at once can arrive before the reader has seen its FIN. So the acceptor waits this
-/// long for news before it refuses a client ...
+/// A client that closes and reconnects at once can arrive before the reader has seen its FIN. The acceptor looks for the FIN
+/// itself, but data may lie before it. So it waits this long for the reader before it refuses a client ...
 const GRACE: Duration = Duration::from_millis(5);
-/// ... unless it has refused another one this recently: in a storm of refusals each one must be quick.
+/// ... and does neither if it has refused another one this recently: in a storm of refusals each one must be quick.
 const STORM: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {

@@ -199,11 +199,12 @@ impl Options {
     /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
     /// default 1 s.
     ///
-    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session. So a
-    /// client that closes its connection and connects again at once is served. The wait never cuts
-    /// off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog. It also covers the few microseconds in which a client's close is on its way: a newcomer that
-    /// meets a session with no sign of leaving is refused after at most 5 ms, or at once if another one was refused in the
-    /// last 100 ms. With a handover time of zero there is no wait at all.
+    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
+    /// So a client that closes its connection and connects again at once is served. The wait never cuts off bytes that
+    /// are queued for the leaving client; meanwhile further newcomers wait in the backlog. It also covers the few
+    /// microseconds in which a client's close is on its way: a newcomer that meets a session with no sign of leaving is
+    /// refused after at most 5 ms, or at once if another one was refused in the last 100 ms. With a handover time of
+    /// zero there is no wait at all.
     ///
     /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
     ///

@@ -184,8 +184,9 @@ impl Record {
 
     /// Returns the deadline of the next timeout and its reason, or when to check again (no reason).
     ///
-    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, or has not
-    /// asked for the client's bytes, no time is counted against the client, unless it does not read either or its connection is known to be broken.
+    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, or has
+    /// not asked for the client's bytes, no time is counted against the client, unless it does not read either or its
+    /// connection is known to be broken.
     pub(crate) fn due(
         &self,
         options: &Options,
