@@ -117,7 +117,7 @@ fn exec_kills_a_process_that_ignores_the_end_of_its_session() {
     let exec = start(
         &[
             "--idle-timeout",
-            "0.3",
+            "1",
             "exec",
             "--",
             "sh",
