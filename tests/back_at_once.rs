@@ -115,7 +115,7 @@ fn a_client_that_closes_and_is_connected_again_is_served_under_refuse() {
     }
 }
 
-/// The command, held to one core. `None`, loudly, where that is not possible.
+/// The command, held to one core. Where that is not possible, reports the test as skipped and returns `None`.
 #[cfg(target_os = "linux")]
 fn on_one_core(arguments: &[&str]) -> Option<Running> {
     let mut program = one_core(env!("CARGO_BIN_EXE_single-server"));
@@ -123,7 +123,7 @@ fn on_one_core(arguments: &[&str]) -> Option<Running> {
     if one_core("true").output().map_or(false, |output| output.status.success()) {
         return Some(start_as(program, &[]));
     }
-    eprintln!("NOT CHECKED: a process cannot be held to one core here (taskset)");
+    skipped("a process cannot be held to one core here (taskset)");
     None
 }
 

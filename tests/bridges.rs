@@ -312,6 +312,31 @@ fn pipe_waits_for_a_slow_reader_and_for_an_answer_in_pieces() {
     assert_eq!(rest(&mut client), b"OK".repeat(10));
 }
 
+/// When the client reads on after a pause, the inbox can run empty before the thread of standard input, which waits for
+/// room, gets processor time again.
+#[cfg(target_os = "linux")]
+#[test]
+fn pipe_does_not_end_a_session_while_it_holds_bytes_for_the_client() {
+    let bytes = pattern(1, 24 << 20);
+    let input = Scratch::new("in-hand", &bytes);
+    let pipe = start(&["pipe"], |command| {
+        command.stdin(input.open()).stdout(Stdio::null());
+    });
+    let mut client = connect(pipe.addr);
+    client.shutdown(Shutdown::Write).unwrap();
+    thread::sleep(std::time::Duration::from_millis(1200)); // a client that takes its time
+    let late = match disturb_thread(&pipe, "stdin", "futex:delay_exit=300000") {
+        Some(late) => late,
+        None => return,
+    };
+    let mut received = vec![0; 3 << 20];
+    client.read_exact(&mut received).unwrap();
+    thread::sleep(std::time::Duration::from_millis(200)); // within the delay
+    drop(late);
+    received.append(&mut rest(&mut client));
+    assert_same(&received, &bytes);
+}
+
 #[test]
 fn pipe_exits_with_1_if_standard_output_cannot_be_written() {
     for target in ["closed", "/dev/full"] {

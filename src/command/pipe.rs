@@ -5,8 +5,7 @@
 
 use std::io::{self, Read, Write};
 use std::process;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,17 +23,19 @@ const CHECK: Duration = Duration::from_millis(10);
 
 pub struct Pipe {
     direction: Direction,
-    input: Arc<Input>,
+    input: Arc<Mutex<Input>>,
 }
 
-/// What is known of standard input.
-struct Input {
-    /// It has ended: clients that connect now are told at once.
-    ended: AtomicBool,
-    /// It has failed, for this reason.
-    error: Mutex<Option<String>>,
-    /// When a byte was last read.
-    spoke: Mutex<Instant>,
+/// Where the thread of standard input is. It alone changes this; the main thread looks.
+enum Input {
+    /// It waits for a byte, since then. The inbox has accepted all that was read before.
+    Reading(Instant),
+    /// It has read bytes, and the inbox has yet to accept them.
+    Sending,
+    /// Standard input has ended: clients that connect now are told at once.
+    Ended,
+    /// Standard input has failed, for this reason.
+    Failed(String),
 }
 
 impl Pipe {
@@ -42,27 +43,22 @@ impl Pipe {
     ///
     /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
     pub fn start(direction: Direction, inbox: Inbox, control: Control, linger: Duration) -> io::Result<Pipe> {
-        let input = Arc::new(Input {
-            ended: AtomicBool::new(false),
-            error: Mutex::new(None),
-            spoke: Mutex::new(Instant::now()),
-        });
+        let input = Arc::new(Mutex::new(Input::Reading(Instant::now())));
         let pipe = Pipe { direction, input: input.clone() };
         if direction == Direction::RecvOnly {
             return Ok(pipe);
         }
-        let read = move || match input.read(&inbox) {
+        let run = move || match read(&input, &inbox) {
             Ok(()) => {
                 // In this order: a client that connects in between is told twice, which does no harm.
-                input.ended.store(true, Ordering::SeqCst);
+                *lock(&input) = Input::Ended;
                 match direction {
                     Direction::SendOnly => inbox.finish(),
                     _ => inbox.half_close(),
                 }
             }
             Err(e) => {
-                let error = format!("cannot read standard input: {e}");
-                *input.error.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                *lock(&input) = Input::Failed(format!("cannot read standard input: {e}"));
                 control.stop();
                 // The main thread prints the error and exits, unless it is stuck in a write to standard output.
                 thread::sleep(linger + Duration::from_secs(1));
@@ -71,17 +67,20 @@ impl Pipe {
         };
         let cannot =
             |e: io::Error| io::Error::new(e.kind(), format!("cannot start a thread for standard input: {e}"));
-        thread::Builder::new().name("stdin".into()).spawn(read).map_err(cannot)?;
+        thread::Builder::new().name("stdin".into()).spawn(run).map_err(cannot)?;
         Ok(pipe)
     }
 
     /// Why standard input failed, if it did.
     pub fn error(&self) -> Option<String> {
-        self.input.error.lock().unwrap_or_else(PoisonError::into_inner).take()
+        match &*lock(&self.input) {
+            Input::Failed(error) => Some(error.clone()),
+            _ => None,
+        }
     }
 
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        if self.input.ended.load(Ordering::SeqCst) {
+        if matches!(*lock(&self.input), Input::Ended) {
             match self.direction {
                 Direction::SendOnly => session.inbox().finish(),
                 _ => session.half_close(),
@@ -107,11 +106,14 @@ impl Pipe {
     /// Waits until the client has had its answer.
     fn let_answer(&self, session: &Session, asked: Instant) {
         let inbox = session.inbox();
-        while !self.input.ended.load(Ordering::SeqCst) && !inbox.is_closed() {
-            let last = asked.max(self.input.last_spoke());
-            // What is not sent yet is counted as discarded.
-            let idle = last.elapsed() >= SILENCE || session.is_awaited();
-            if idle && session.report().discarded == 0 {
+        while !inbox.is_closed() {
+            let silent = match *lock(&self.input) {
+                Input::Ended => break,
+                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
+                Input::Sending | Input::Failed(_) => false,
+            };
+            // What is not sent yet is counted as discarded. Looked at second: what was in hand is in the inbox by now.
+            if silent && session.report().discarded == 0 {
                 break;
             }
             thread::sleep(CHECK);
@@ -119,29 +121,28 @@ impl Pipe {
     }
 }
 
-impl Input {
-    /// The thread of standard input: sends it to the client that is connected, or else to the next one.
-    fn read(&self, inbox: &Inbox) -> io::Result<()> {
-        let mut stdin = io::stdin().lock();
-        loop {
-            let mut buffer = vec![0; 64 * 1024];
-            let count = match stdin.read(&mut buffer) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
-            };
-            *self.spoke.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-            buffer.truncate(count);
-            buffer.shrink_to_fit();
-            // Any other error: the client has left while this waited for room. The next bytes are for the next client.
-            if let Err(SendError::Stopped(_)) = inbox.send(buffer) {
-                return Ok(());
-            }
+/// The thread of standard input: sends it to the client that is connected, or else to the next one.
+fn read(input: &Mutex<Input>, inbox: &Inbox) -> io::Result<()> {
+    let mut stdin = io::stdin().lock();
+    loop {
+        let mut buffer = vec![0; 64 * 1024];
+        let count = match stdin.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        *lock(input) = Input::Sending;
+        buffer.truncate(count);
+        buffer.shrink_to_fit();
+        // Any other error: the client has left while this waited for room. The next bytes are for the next client.
+        if let Err(SendError::Stopped(_)) = inbox.send(buffer) {
+            return Ok(());
         }
+        *lock(input) = Input::Reading(Instant::now());
     }
+}
 
-    fn last_spoke(&self) -> Instant {
-        *self.spoke.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(input: &Mutex<Input>) -> MutexGuard<'_, Input> {
+    input.lock().unwrap_or_else(PoisonError::into_inner)
 }

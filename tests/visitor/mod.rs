@@ -377,6 +377,31 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
     Some(start_as(program, arguments))
 }
 
+/// Injects faults into the system calls of one thread of a running command until the result is dropped.
+///
+/// If the machine does not allow that, reports the test as skipped and returns `None`.
+#[cfg(target_os = "linux")]
+pub fn disturb_thread(running: &Running, name: &str, faults: &str) -> Option<Killed> {
+    let mut threads =
+        std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap().map(|task| task.unwrap());
+    let named = |thread: &std::fs::DirEntry| {
+        std::fs::read_to_string(thread.path().join("comm")).unwrap().trim_end() == name
+    };
+    let mut strace = std::process::Command::new("strace");
+    strace.args(["-o", "/dev/null", "-e", &format!("inject={faults}"), "-p"]);
+    strace.arg(threads.find(named).unwrap().file_name()).stderr(std::process::Stdio::piped());
+    if let Ok(mut strace) = strace.spawn() {
+        let mut line = String::new();
+        let _ = io::BufRead::read_line(&mut io::BufReader::new(strace.stderr.take().unwrap()), &mut line);
+        let strace = Killed(strace);
+        if line.ends_with(" attached\n") {
+            return Some(strace);
+        }
+    }
+    skipped("strace is not installed, or may not trace a process");
+    None
+}
+
 /// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep.
 #[cfg(target_os = "linux")]
 pub fn all_asleep(name: &str, count: usize) {
