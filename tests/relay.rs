@@ -220,7 +220,8 @@ fn a_connection_to_the_target_for_a_client_that_was_replaced_meanwhile_goes_to_t
 #[test]
 fn a_client_that_reads_late_gets_everything_that_the_process_wrote_before_it_ended() {
     // Writes until all buffers are full, then ends, and tells on standard error how much it wrote.
-    let dd = ["exec", "--", "timeout", "-s", "INT", "1", "dd", "if=/dev/zero", "bs=1000"];
+    // In the foreground `timeout` sends one signal. Otherwise it sends two, and the second kills a `dd` that has not told yet.
+    let dd = ["exec", "--", "timeout", "--foreground", "-s", "INT", "1", "dd", "if=/dev/zero", "bs=1000"];
     let exec = start(&dd, |command| {
         command.env("LC_ALL", "C");
     });

@@ -402,14 +402,17 @@ pub fn disturb_thread(running: &Running, name: &str, faults: &str) -> Option<Kil
     None
 }
 
-/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep.
+/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep, and not
+/// just for a time.
 #[cfg(target_os = "linux")]
 pub fn all_asleep(name: &str, count: usize) {
     let state = |task: std::path::PathBuf| {
         let stat = std::fs::read_to_string(task.join("stat")).ok()?;
         let (id_and_name, rest) = stat.rsplit_once(") ")?;
         let named = id_and_name.split_once('(').map_or(false, |(_, found)| found == name);
-        Some(rest.as_bytes()[0]).filter(|_| named)
+        let pauses =
+            std::fs::read_to_string(task.join("wchan")).map_or(false, |place| place.contains("nanosleep"));
+        Some(rest.as_bytes()[0]).filter(|_| named).map(|state| if pauses { b'p' } else { state })
     };
     becomes(vec![b'S'; count], || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
