@@ -328,8 +328,12 @@ pub fn next_message(server: &SingleServer) -> Message {
 /// A field of a process's `/proc` status: in KiB, or a count.
 pub fn status(process: &str, field: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    value(&status, field).parse().unwrap()
+}
+
+fn value<'a>(status: &'a str, field: &str) -> &'a str {
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    line.split_whitespace().nth(1).unwrap()
 }
 
 /// The number of descriptors that a process has open.
@@ -402,21 +406,23 @@ pub fn disturb_thread(running: &Running, name: &str, faults: &str) -> Option<Kil
     None
 }
 
-/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep, and not
-/// just for a time.
+/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep, and go on
+/// sleeping: not just for a lock that another thread holds for a moment.
 #[cfg(target_os = "linux")]
 pub fn all_asleep(name: &str, count: usize) {
-    let state = |task: std::path::PathBuf| {
-        let stat = std::fs::read_to_string(task.join("stat")).ok()?;
-        let (id_and_name, rest) = stat.rsplit_once(") ")?;
-        let named = id_and_name.split_once('(').map_or(false, |(_, found)| found == name);
-        let pauses =
-            std::fs::read_to_string(task.join("wchan")).map_or(false, |place| place.contains("nanosleep"));
-        Some(rest.as_bytes()[0]).filter(|_| named).map(|state| if pauses { b'p' } else { state })
-    };
-    becomes(vec![b'S'; count], || {
+    // The state of each, and how often it has gone to sleep.
+    let states = || -> Vec<(String, String)> {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-        tasks.filter_map(|task| state(task.unwrap().path())).collect::<Vec<u8>>()
+        let files =
+            tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("status")).ok());
+        let named = files.filter(|status| value(status, "Name:") == name);
+        let owned = |status: &str, field| value(status, field).to_string();
+        named.map(|status| (owned(&status, "State:"), owned(&status, "voluntary_ctxt_switches:"))).collect()
+    };
+    becomes(true, || {
+        let before = states();
+        thread::sleep(Duration::from_millis(20));
+        before.len() == count && before.iter().all(|(state, _)| state == "S") && before == states()
     });
 }
 
