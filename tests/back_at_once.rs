@@ -20,8 +20,9 @@ const SHORT: Duration = Duration::from_millis(300);
 /// For sessions that must not end: long enough that a busy machine does not end them either.
 const LONG: Duration = Duration::from_millis(4 * 300);
 
-/// The tests with a thousand visits take turns. The server has a few milliseconds to notice that a client has left, and
-/// one of these tests takes all the processor time that it is given.
+/// The tests with many visits, and all that start a process, take turns. The server has a few milliseconds to notice that
+/// a client has left. One of these tests takes all the processor time that it is given; and a process that is being started
+/// holds every connection of this one open until it runs its program, as if it had not been closed.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// How a client leaves that has read its answer.
@@ -159,6 +160,47 @@ fn a_command_beside_a_busy_process_serves_a_client_that_comes_back_at_once() {
         let mut busy = one_core("sh");
         let _busy = Killed(busy.args(["-c", "while :; do :; done"]).spawn().unwrap());
         visit_a_thousand_times(echo.addr, closing, b"");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn clients_of_exec_and_forward_that_close_and_connect_again_at_once_are_served() {
+    let _turn = TURN.lock();
+    let target = start(&["--busy", "wait", "echo"], |_| {});
+    let target = target.addr.to_string();
+    for busy in [&[][..], &["--busy-message", "busy"]] {
+        for command in [&["exec", "cat"][..], &["forward", &target]] {
+            let running = start(&[busy, command].concat(), |_| {});
+            for number in 0..100 {
+                let mut client = connect(running.addr);
+                ping(&mut client).unwrap_or_else(|e| panic!("{command:?}, client {number}: {e}"));
+            }
+            // A truly concurrent client is told.
+            let mut served = connect(running.addr);
+            ping(&mut served).unwrap();
+            assert_eq!(rest(&mut connect(running.addr)), if busy.is_empty() { &b""[..] } else { b"busy\n" });
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn clients_of_pipe_that_close_and_connect_again_at_once_are_served() {
+    let _turn = TURN.lock();
+    use std::os::unix::{io::OwnedFd, net::UnixStream};
+    let (ours, device) = UnixStream::pair().unwrap();
+    let pipe = start(&["pipe"], |command| {
+        command.stdin(OwnedFd::from(ours.try_clone().unwrap())).stdout(OwnedFd::from(ours));
+    });
+    thread::spawn(move || {
+        let mut buffer = [0; 100];
+        while let Ok(count @ 1..) = (&device).read(&mut buffer) {
+            (&device).write_all(&buffer[..count]).unwrap();
+        }
+    });
+    for _ in 0..100 {
+        ping(&mut connect(pipe.addr)).unwrap();
     }
 }
 

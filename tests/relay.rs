@@ -371,42 +371,6 @@ fn forward_closes_its_connection_to_the_target_before_it_makes_the_next_one() {
 // --- back at once ---
 
 #[test]
-fn clients_that_close_and_connect_again_at_once_are_served() {
-    let target = start(&["--busy", "wait", "echo"], |_| {});
-    let target = target.addr.to_string();
-    for busy in [&[][..], &["--busy-message", "busy"]] {
-        for command in [&["exec", "cat"][..], &["forward", &target]] {
-            let running = start(&[busy, command].concat(), |_| {});
-            for number in 0..100 {
-                let mut client = connect(running.addr);
-                ping(&mut client).unwrap_or_else(|e| panic!("{command:?}, client {number}: {e}"));
-            }
-            // A truly concurrent client is told.
-            let mut served = connect(running.addr);
-            ping(&mut served).unwrap();
-            assert_eq!(rest(&mut connect(running.addr)), if busy.is_empty() { &b""[..] } else { b"busy\n" });
-        }
-    }
-}
-
-#[test]
-fn clients_of_a_pipe_that_close_and_connect_again_at_once_are_served() {
-    let (ours, device) = UnixStream::pair().unwrap();
-    let pipe = start(&["pipe"], |command| {
-        command.stdin(OwnedFd::from(ours.try_clone().unwrap())).stdout(OwnedFd::from(ours));
-    });
-    thread::spawn(move || {
-        let mut buffer = [0; 100];
-        while let Ok(count @ 1..) = (&device).read(&mut buffer) {
-            (&device).write_all(&buffer[..count]).unwrap();
-        }
-    });
-    for _ in 0..100 {
-        ping(&mut connect(pipe.addr)).unwrap();
-    }
-}
-
-#[test]
 fn clients_that_connect_again_after_the_target_has_closed_are_served() {
     let (listener, addr) = target();
     let forward = start(&["forward", &addr], |_| {});
