@@ -121,12 +121,14 @@ fn stop_delivers_the_answer_even_if_the_application_has_not_read_the_request() {
     }
 }
 
-#[test]
-fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
-    // A stop closes a lingering connection whose client sends nothing for a while. On a loaded machine the client may
-    // get no processor time for that long, which is no defect of the server: then try again.
+/// What a client got of its answer, and the longest time in which it got no processor time.
+type CutShort = (usize, Duration);
+
+/// A stop closes a lingering connection whose client sends nothing for a while. On a loaded machine the client may get no
+/// processor time for that long, which is no defect of the server: then tries again.
+fn unless_starved(attempt: impl Fn() -> Result<(), CutShort>) {
     for _ in 0..20 {
-        match talk_and_read_during_a_stop() {
+        match attempt() {
             Ok(()) => return,
             Err((got, silent)) => {
                 assert!(
@@ -139,8 +141,12 @@ fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
     skipped("the client gets too little processor time to send something every 100 ms");
 }
 
-/// If the answer was cut short, returns how many bytes came and the client's longest silence.
-fn talk_and_read_during_a_stop() -> Result<(), (usize, Duration)> {
+#[test]
+fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
+    unless_starved(talk_and_read_during_a_stop);
+}
+
+fn talk_and_read_during_a_stop() -> Result<(), CutShort> {
     let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -384,12 +390,16 @@ fn stop_beside_half_closes(connected: bool) {
 
 #[test]
 fn stop_lets_a_client_that_was_blocked_read_an_answer_written_earlier() {
-    // Several at once, because the defect that this test is for shows only now and then.
-    let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || held_back_and_stopped(seed))).collect();
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    unless_starved(|| {
+        // Several at once, because the defect that this test is for shows only now and then.
+        let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || held_back_and_stopped(seed))).collect();
+        let results: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
+        // The one that was the least starved.
+        results.into_iter().min_by_key(|result| result.err().map_or(Duration::MAX, |(_, late)| late)).unwrap()
+    });
 }
 
-fn held_back_and_stopped(seed: u64) {
+fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
     let options = Options::new().buffer_size(1000).depth(1).linger(2 * DEADLINE);
     let server = options.bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
@@ -406,22 +416,25 @@ fn held_back_and_stopped(seed: u64) {
     talking.set_write_timeout(Some(DEADLINE)).unwrap();
     let talking = thread::spawn(move || while talking.write_all(&[b'?'; 1000]).is_ok() {});
     let reading = thread::spawn(move || {
-        let mut all = Vec::new();
-        let mut piece = vec![0; 100_000];
+        let (mut all, mut piece) = (Vec::new(), vec![0; 100_000]);
+        let mut late = Duration::ZERO;
         loop {
+            let slept = Instant::now();
             thread::sleep(Duration::from_millis(5)); // a slow client
+            late = late.max(slept.elapsed());
             match client.read(&mut piece) {
-                Ok(0) => break,
-                Ok(count) => all.extend_from_slice(&piece[..count]),
-                Err(e) => panic!("{e} after {} bytes", all.len()),
+                Ok(count @ 1..) => all.extend_from_slice(&piece[..count]),
+                _ => break,
             }
         }
         let _ = client.shutdown(std::net::Shutdown::Both); // ends the sending thread
-        all
+        (all, late)
     });
     stop(server);
-    assert_same(&reading.join().unwrap(), &answer);
+    let (all, late) = reading.join().unwrap();
     talking.join().unwrap();
+    assert_same(&all, &answer[..all.len()]);
+    Some(()).filter(|_| all.len() == answer.len()).ok_or((all.len(), late))
 }
 
 /// Runs in a network namespace whose loopback interface is down, so no connection can wake the acceptor.
