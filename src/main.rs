@@ -14,6 +14,7 @@ mod command {
     pub mod pipe;
     #[cfg(not(unix))]
     pub mod pipes;
+    pub mod reaper;
     pub mod relay;
     #[cfg(unix)]
     pub mod socket_pair;
@@ -42,6 +43,7 @@ use command::exec::{self, Exec};
 use command::forward::Forward;
 use command::log::{Complaints, Log};
 use command::pipe::Pipe;
+use command::reaper::Reaper;
 use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
@@ -95,8 +97,8 @@ fn run(args: Args) -> io::Result<bool> {
             Box::new(move |session| started.serve(session))
         }
         Command::Exec { program, arguments, stderr } => {
-            let (complaints, stuck) = (complaints.clone(), Vec::new());
-            let mut exec = Exec { program, arguments, stderr, idle_timeout, complaints, stuck };
+            let (complaints, reaper) = (complaints.clone(), Reaper::default());
+            let exec = Exec { program, arguments, stderr, idle_timeout, complaints, reaper };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {

@@ -151,6 +151,41 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
     becomes(String::new(), || children(&exec));
 }
 
+/// A process that was killed can be slow to end. Here a stopped tracer keeps its end to itself.
+#[cfg(target_os = "linux")]
+#[test]
+fn exec_reaps_a_process_that_ends_late_although_nobody_connects_again() {
+    let exec = start(
+        &[
+            "--close-timeout",
+            "300ms",
+            "exec",
+            "--",
+            "sh",
+            "-c",
+            "trap '' TERM HUP; echo $$; while :; do sleep 1; done",
+        ],
+        |_| {},
+    );
+    let mut client = connect(exec.addr);
+    let mut id = [0; 32];
+    let count = client.read(&mut id).unwrap();
+    let id = std::str::from_utf8(&id[..count]).unwrap().trim();
+    let tracer = match trace(id, "none:error=EPERM") {
+        Some(tracer) => tracer,
+        None => return,
+    };
+    assert!(Command::new("kill").args(["-STOP", &tracer.0.id().to_string()]).status().unwrap().success());
+    drop(client);
+    let line = exec.line_with("\"sh\" (process ");
+    assert!(line.contains(id) && line.ends_with("was killed and has not ended after 1s"), "{line}");
+    // The next client is served meanwhile.
+    connect(exec.addr).read_exact(&mut [0]).unwrap();
+    assert!(children(&exec).contains(id));
+    drop(tracer);
+    becomes(false, || children(&exec).contains(id));
+}
+
 /// Leaves without a word that the server could take for a half-close.
 fn reset_or_idle(client: TcpStream) {
     thread::spawn(move || rest(&mut { client }));
@@ -325,7 +360,7 @@ fn pipe_does_not_end_a_session_while_it_holds_bytes_for_the_client() {
     let mut client = connect(pipe.addr);
     client.shutdown(Shutdown::Write).unwrap();
     thread::sleep(std::time::Duration::from_millis(1200)); // a client that takes its time
-    let late = match disturb_thread(&pipe, "stdin", "futex:delay_exit=300000") {
+    let late = match trace(&thread_named(&pipe, "stdin"), "futex:delay_exit=300000") {
         Some(late) => late,
         None => return,
     };

@@ -16,6 +16,7 @@ use single_server::Session;
 use super::log::Complaints;
 #[cfg(not(unix))]
 use super::pipes::spawn;
+use super::reaper::Reaper;
 use super::relay::{AtEnd, End, Relay};
 #[cfg(unix)]
 use super::socket_pair::spawn;
@@ -25,7 +26,7 @@ use super::Outcome;
 /// How long a process may go on without its client before it is killed, and how long others that hold its output may be
 /// silent after its own end before the session is finished.
 const GRACE: Duration = Duration::from_secs(2);
-/// How long the end of a killed process is waited for. One that is stuck in a device driver is reaped later.
+/// How long the end of a killed process is waited for. Later, the reaper sees to it.
 const REAP: Duration = Duration::from_secs(1);
 
 pub struct Exec {
@@ -35,13 +36,11 @@ pub struct Exec {
     pub stderr: bool,
     pub idle_timeout: Option<Duration>,
     pub complaints: Complaints,
-    /// Killed processes that had not ended in time.
-    pub stuck: Vec<Child>,
+    pub reaper: Reaper,
 }
 
 impl Exec {
-    pub fn serve(&mut self, session: &mut Session) -> Outcome {
-        self.stuck.retain_mut(|child| ended(child).is_none());
+    pub fn serve(&self, session: &mut Session) -> Outcome {
         if session.inbox().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
@@ -68,7 +67,7 @@ impl Exec {
         spawn(command, self.stderr)
     }
 
-    fn connect(&mut self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
+    fn connect(&self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
         let (complaints, program) = (&self.complaints, &self.program);
         let complain = |what: &str| complaints.add(format!("process {program:?} {what}"));
         let relay =
@@ -101,7 +100,7 @@ impl Exec {
     }
 
     /// Waits for a process whose session is over, and kills it if it does not end by itself.
-    fn end(&mut self, mut child: Child) -> Option<ExitStatus> {
+    fn end(&self, mut child: Child) -> Option<ExitStatus> {
         if let Some(status) = wait(&mut child, GRACE) {
             return status;
         }
@@ -109,8 +108,10 @@ impl Exec {
         if let Some(status) = wait(&mut child, REAP) {
             return status;
         }
-        self.complaints.add(format!("{:?} (process {}) cannot be killed", self.program, child.id()));
-        self.stuck.push(child);
+        let (program, id) = (&self.program, child.id());
+        self.complaints
+            .add(format!("{program:?} (process {id}) was killed and has not ended after {REAP:?}"));
+        self.reaper.add(child);
         None
     }
 }

@@ -381,20 +381,25 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
     Some(start_as(program, arguments))
 }
 
-/// Injects faults into the system calls of one thread of a running command until the result is dropped.
-///
-/// If the machine does not allow that, reports the test as skipped and returns `None`.
+/// The id of a thread of a running command.
 #[cfg(target_os = "linux")]
-pub fn disturb_thread(running: &Running, name: &str, faults: &str) -> Option<Killed> {
+pub fn thread_named(running: &Running, name: &str) -> String {
     let mut threads =
         std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap().map(|task| task.unwrap());
     let named = |thread: &std::fs::DirEntry| {
         std::fs::read_to_string(thread.path().join("comm")).unwrap().trim_end() == name
     };
+    threads.find(named).unwrap().file_name().into_string().unwrap()
+}
+
+/// Traces a process or thread until the result is dropped, and injects faults into its system calls.
+///
+/// If the machine does not allow that, reports the test as skipped and returns `None`.
+#[cfg(target_os = "linux")]
+pub fn trace(id: &str, faults: &str) -> Option<Killed> {
     let mut strace = std::process::Command::new("strace");
-    strace.args(["-o", "/dev/null", "-e", &format!("inject={faults}"), "-p"]);
-    strace.arg(threads.find(named).unwrap().file_name()).stderr(std::process::Stdio::piped());
-    if let Ok(mut strace) = strace.spawn() {
+    strace.args(["-o", "/dev/null", "-e", &format!("inject={faults}"), "-p", id]);
+    if let Ok(mut strace) = strace.stderr(std::process::Stdio::piped()).spawn() {
         let mut line = String::new();
         let _ = io::BufRead::read_line(&mut io::BufReader::new(strace.stderr.take().unwrap()), &mut line);
         let strace = Killed(strace);
