@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use visitor::*;
 
@@ -316,14 +317,14 @@ fn pipe_serves_the_next_client_after_a_reset_by_one_that_had_stopped_reading() {
     for _ in 0..3 {
         let mut client = connect(pipe.addr);
         client.read_exact(&mut vec![0; 4 << 20]).unwrap();
-        thread::sleep(std::time::Duration::from_millis(300)); // a client that stops reading
+        thread::sleep(Duration::from_millis(300)); // a client that stops reading
         reset(client);
         pipe.line_with("closed ");
     }
 }
 
 #[test]
-fn pipe_waits_for_a_slow_reader_and_for_an_answer_in_pieces() {
+fn pipe_waits_for_a_slow_reader() {
     let bytes = pattern(1, 24 << 20);
     let input = Scratch::new("late-reader", &bytes);
     let pipe = start(&["pipe"], |command| {
@@ -331,20 +332,37 @@ fn pipe_waits_for_a_slow_reader_and_for_an_answer_in_pieces() {
     });
     let mut client = connect(pipe.addr);
     client.shutdown(Shutdown::Write).unwrap();
-    thread::sleep(std::time::Duration::from_millis(1200)); // a client that takes its time
+    thread::sleep(Duration::from_millis(1200)); // a client that takes its time
     assert_same(&rest(&mut client), &bytes);
+}
 
-    let mut pipe = start(&["pipe"], |command| {
-        command.stdin(Stdio::piped()).stdout(Stdio::null());
-    });
-    let mut stdin = pipe.child.stdin.take().unwrap();
-    let mut client = connect(pipe.addr);
-    client.shutdown(Shutdown::Write).unwrap();
-    for _ in 0..10 {
-        thread::sleep(std::time::Duration::from_millis(100)); // a device that takes its time
-        stdin.write_all(b"OK").unwrap();
+#[test]
+fn pipe_waits_for_an_answer_in_pieces() {
+    // The pieces come much more often than twice a second, unless the machine is so busy that they do not: then tries again.
+    for _ in 0..20 {
+        let mut pipe = start(&["pipe"], |command| {
+            command.stdin(Stdio::piped()).stdout(Stdio::null());
+        });
+        let mut stdin = pipe.child.stdin.take().unwrap();
+        let mut client = connect(pipe.addr);
+        client.shutdown(Shutdown::Write).unwrap();
+        let (mut last, mut late) = (Instant::now(), Duration::ZERO);
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(100)); // a device that takes its time
+            stdin.write_all(b"OK").unwrap();
+            late = late.max(last.elapsed());
+            last = Instant::now();
+        }
+        let answer = rest(&mut client);
+        if answer == b"OK".repeat(10) {
+            return;
+        }
+        assert!(
+            late > Duration::from_millis(200),
+            "only {answer:?}, although a piece came after {late:?} at most"
+        );
     }
-    assert_eq!(rest(&mut client), b"OK".repeat(10));
+    skipped("the device gets too little processor time to answer every 200 ms");
 }
 
 /// When the client reads on after a pause, the inbox can run empty before the thread of standard input, which waits for
@@ -359,14 +377,14 @@ fn pipe_does_not_end_a_session_while_it_holds_bytes_for_the_client() {
     });
     let mut client = connect(pipe.addr);
     client.shutdown(Shutdown::Write).unwrap();
-    thread::sleep(std::time::Duration::from_millis(1200)); // a client that takes its time
+    thread::sleep(Duration::from_millis(1200)); // a client that takes its time
     let late = match trace(&thread_named(&pipe, "stdin"), "futex:delay_exit=300000") {
         Some(late) => late,
         None => return,
     };
     let mut received = vec![0; 3 << 20];
     client.read_exact(&mut received).unwrap();
-    thread::sleep(std::time::Duration::from_millis(200)); // within the delay
+    thread::sleep(Duration::from_millis(200)); // within the delay
     drop(late);
     received.append(&mut rest(&mut client));
     assert_same(&received, &bytes);
