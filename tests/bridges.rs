@@ -116,15 +116,7 @@ fn children(running: &Running) -> String {
 fn exec_kills_a_process_that_ignores_the_end_of_its_session() {
     // It ignores that its input is closed, and everything that can be ignored.
     let exec = start(
-        &[
-            "--idle-timeout",
-            "1",
-            "exec",
-            "--",
-            "sh",
-            "-c",
-            "trap '' TERM HUP; echo hi; while :; do sleep 1; done",
-        ],
+        &["--idle-timeout", "1", "exec", "--", "sh", "-c", "trap '' TERM HUP; echo hi; exec sleep 100"],
         |_| {},
     );
     let mut client = connect(exec.addr);
@@ -157,15 +149,7 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
 #[test]
 fn exec_reaps_a_process_that_ends_late_although_nobody_connects_again() {
     let exec = start(
-        &[
-            "--close-timeout",
-            "300ms",
-            "exec",
-            "--",
-            "sh",
-            "-c",
-            "trap '' TERM HUP; echo $$; while :; do sleep 1; done",
-        ],
+        &["--close-timeout", "300ms", "exec", "--", "sh", "-c", "trap '' TERM HUP; echo $$; exec sleep 100"],
         |_| {},
     );
     let mut client = connect(exec.addr);
