@@ -34,12 +34,14 @@ fn serve(slot: &Slot, session: &WeakConnection) {
     slot.events.put(Event::Connected(record.clone()));
     slot.wait_until_asked(record);
     delivered(slot, record);
-    if record.phase() == Phase::Over {
-        return; // cut before the first read: bytes left unread make the close a reset
-    }
     let longest = slot.pool.buffer_size;
     let mut length = FIRST_READ.min(longest);
     while let Some(connection) = session.get() {
+        // The connection is about to be closed. Bytes that are left unread then make that a reset; otherwise a client that is
+        // held back would not learn of the end.
+        if record.phase() == Phase::Over {
+            return;
+        }
         let read = slot.pool.take(length).and_then(|mut buffer| {
             let count = connection.read(&mut buffer)?;
             if count == buffer.len() {

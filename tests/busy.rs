@@ -238,6 +238,34 @@ fn a_replaced_client_that_is_still_sending_is_reset() {
     drop(new);
 }
 
+/// Between the cut and the close, which are half a second apart here, the reader gets room in the outbox again. If it read
+/// on until nothing is left, the kernel would send no reset.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
+    let mut command = match with_faults("shutdown:delay_exit=500000") {
+        Some(command) => command,
+        None => return,
+    };
+    command.args(["-l", "0", "--busy", "replace", "pipe"]);
+    command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut pipe = started(command);
+    let mut old = connect(pipe.addr);
+    write_until_held_back(&mut old); // nobody reads standard output
+    let _new = connect(pipe.addr);
+    pipe.line_with("closed ");
+    let mut stdout = pipe.child.stdout.take().unwrap();
+    thread::spawn(move || io::copy(&mut stdout, &mut io::sink()));
+    old.set_write_timeout(Some(DEADLINE)).unwrap();
+    let refused = in_time("a write by the replaced client", move || loop {
+        if let Err(e) = old.write(&[1; 1 << 16]) {
+            return e;
+        }
+    });
+    let reset = matches!(refused.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe);
+    assert!(reset, "{refused}");
+}
+
 #[test]
 fn every_policy_serves_consecutive_clients_without_a_retry() {
     for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {

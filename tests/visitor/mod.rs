@@ -362,11 +362,11 @@ impl Random {
     }
 }
 
-/// Starts the command under `strace`, which injects `faults` (the value of `inject=`) into its system calls.
+/// The command under `strace`, which injects `faults` (the value of `inject=`) into its system calls.
 ///
 /// If the machine does not allow that, reports the test as skipped and returns `None`.
 #[cfg(target_os = "linux")]
-pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
+pub fn with_faults(faults: &str) -> Option<std::process::Command> {
     let traced = |program: &str| {
         let mut command = std::process::Command::new("strace");
         // `-D`: the tracer is the grandchild, so the child is the program itself, and killing it ends both.
@@ -377,8 +377,13 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
         skipped("strace is not installed, or may not trace a process");
         return None;
     }
-    let program = traced(env!("CARGO_BIN_EXE_single-server"));
-    Some(start_as(program, arguments))
+    Some(traced(env!("CARGO_BIN_EXE_single-server")))
+}
+
+/// Starts the command [`with_faults`].
+#[cfg(target_os = "linux")]
+pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
+    with_faults(faults).map(|program| start_as(program, arguments))
 }
 
 /// The id of a thread of a running command.
