@@ -112,7 +112,7 @@ impl Pipe {
                 Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // What is not sent yet is counted as discarded. Looked at second: what was in hand is in the inbox by now.
+            // What is not sent yet is counted as discarded. Checked second: what the thread had in hand is in the inbox by now.
             if silent && session.report().discarded == 0 {
                 break;
             }
