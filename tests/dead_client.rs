@@ -45,7 +45,7 @@ fn bytes_from_the_client_keep_its_session_open() {
     let server = Options::new().idle_timeout(LONG_IDLE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let talking = thread::spawn(move || {
-        for _ in 0..10 {
+        for _ in 0..20 {
             thread::sleep(LONG_IDLE / 8);
             client.write_all(b"still here").unwrap();
         }
@@ -54,7 +54,7 @@ fn bytes_from_the_client_keep_its_session_open() {
     });
     loop {
         if let Message::ProducerFinished(end) = next_message(&server) {
-            assert_eq!((end.report().reason, end.report().received), (Reason::ClientClosed, 100));
+            assert_eq!((end.report().reason, end.report().received), (Reason::ClientClosed, 200));
             break;
         }
     }
@@ -69,15 +69,15 @@ fn bytes_to_the_client_keep_its_session_open() {
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let inbox = server.inbox();
     let talking = thread::spawn(move || {
-        for _ in 0..10 {
+        for _ in 0..20 {
             thread::sleep(LONG_IDLE / 8);
             inbox.send("tick").unwrap();
         }
     });
-    assert_eq!(rest(&mut client).len(), 40);
+    assert_eq!(rest(&mut client).len(), 80);
     talking.join().unwrap();
     let report = next_report(&signals);
-    assert_eq!((report.reason, report.sent), (Reason::Idle, 40));
+    assert_eq!((report.reason, report.sent), (Reason::Idle, 80));
 }
 
 #[test]
