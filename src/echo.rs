@@ -1,6 +1,6 @@
 //! The echo server: sends every byte back to the client it came from. Runs on the application's thread.
 
-use crate::message::Message;
+use crate::handles::message::Message;
 use crate::server::SingleServer;
 
 /// Sends every byte back to the client it came from, one client after the other, until the server is stopped.

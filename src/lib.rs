@@ -69,44 +69,90 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod acceptor;
-mod chunk;
-mod connection;
-mod control;
-mod echo;
-mod events;
+// Imports run down this list.
+
 #[cfg(any(doc, doctest))]
 pub mod guide;
-mod inbox;
-mod message;
-mod monitor;
-mod options;
-mod outbox;
-mod pool;
-mod prefix;
-mod queue;
-mod reader;
-mod record;
-mod server;
-mod session;
-mod signal;
-mod slot;
-mod stream;
-mod subscribers;
-mod writer;
-mod yielding;
 
-pub use chunk::Chunk;
-pub use control::Control;
+mod echo;
+mod server;
+
+/// What the application holds.
+mod handles {
+    pub(crate) mod control;
+    pub(crate) mod inbox;
+    pub(crate) mod message;
+    pub(crate) mod outbox;
+    pub(crate) mod session;
+    mod session_io;
+}
+
+/// One file a thread.
+mod threads {
+    pub(crate) mod acceptor;
+    pub(crate) mod reader;
+    pub(crate) mod writer;
+}
+
+/// What the threads and the handles share: a state machine, and the slot, which guards it and acts for it.
+mod state {
+    // What each thread asks of the slot.
+    mod accepting;
+    mod reading;
+    mod receiving;
+    mod sending;
+    pub(crate) mod writing;
+
+    mod listening;
+    pub(crate) mod slot;
+    mod stop;
+
+    pub(crate) mod channels;
+    pub(crate) mod record;
+
+    // Pure: no lock, no socket, no clock.
+    pub(crate) mod account;
+    mod deadlines;
+    mod effects;
+    mod machine;
+    pub(crate) mod phase;
+}
+
+/// The connection, and what differs from one system to the other.
+mod net {
+    pub(crate) mod connection;
+    pub(crate) mod timeout;
+    #[cfg(windows)]
+    mod windows;
+}
+
+/// Plain values, and who gets copies of them.
+mod values {
+    pub(crate) mod chunk;
+    pub(crate) mod options;
+    pub(crate) mod pool;
+    pub(crate) mod prefix;
+    pub(crate) mod signal;
+    pub(crate) mod subscribers;
+}
+
+/// Locks and waiting.
+mod sync {
+    pub(crate) mod monitor;
+    pub(crate) mod yielding;
+}
+
 pub use echo::echo;
-pub use inbox::{Inbox, SendError};
-pub use message::{Client, End, Message};
-pub use options::{Busy, Options};
-pub use outbox::{Messages, Outbox};
-pub use prefix::{ParsePrefixError, Prefix};
+pub use handles::control::Control;
+pub use handles::inbox::{Inbox, SendError};
+pub use handles::message::{Client, End, Message};
+pub use handles::outbox::{Messages, Outbox};
+pub use handles::session::{Chunks, Session};
 pub use server::SingleServer;
-pub use session::{Chunks, Session};
-pub use signal::{Reason, Refusal, Report, Signal};
+pub use values::chunk::Chunk;
+pub use values::options::{Busy, Options};
+pub use values::prefix::{ParsePrefixError, Prefix};
+pub use values::signal::{Reason, Refusal, Report, Signal};
 
 /// What may go to other threads, checked when this is compiled.
 const _: () = {

@@ -1,7 +1,7 @@
 //! The server: starts the three threads, holds the application's end of the outbox, and stops everything.
 //!
-//! Owned by the application. The only file that knows all three threads. See `acceptor.rs`, `reader.rs` and `writer.rs` for
-//! each thread, and `slot.rs` for the state they share.
+//! Owned by the application. The only file that knows all three threads. See the folder `threads` for each of them, and
+//! `state/slot.rs` for the state they share.
 
 use std::fmt;
 use std::io;
@@ -11,21 +11,18 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::acceptor::Acceptor;
-use crate::control::Control;
-use crate::events::Events;
-use crate::inbox::Inbox;
-use crate::message::Client;
-use crate::options::Options;
-use crate::outbox::Outbox;
-use crate::queue::Queue;
-use crate::reader;
-use crate::session::Session;
-use crate::signal::Signal;
-use crate::slot::Slot;
-use crate::writer::Writer;
-
-const ACCEPTOR: &str = "single-acceptor";
+use crate::handles::control::Control;
+use crate::handles::inbox::Inbox;
+use crate::handles::message::Client;
+use crate::handles::outbox::Outbox;
+use crate::handles::session::Session;
+use crate::state::channels::PARCELS;
+use crate::state::slot::Slot;
+use crate::threads::acceptor::Acceptor;
+use crate::threads::reader;
+use crate::threads::writer::Writer;
+use crate::values::options::Options;
+use crate::values::signal::Signal;
 
 /// The stack size of each thread. They need some tens of KiB; the rest is for the `admit` hook, which the acceptor calls.
 const STACK: usize = 256 * 1024;
@@ -70,8 +67,10 @@ const STACK: usize = 256 * 1024;
 pub struct SingleServer {
     slot: Arc<Slot>,
     outbox: Outbox,
-    /// In the order in which they are joined; empty once stopped.
-    threads: Vec<JoinHandle<()>>,
+    /// The acceptor may be stuck in `accept`, which `stop` must end. All are `None` once stopped.
+    acceptor: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
 }
 
 impl SingleServer {
@@ -96,31 +95,21 @@ impl SingleServer {
         // A listener that was handed in may be non-blocking.
         listener.set_nonblocking(false)?;
         let local_addr = listener.local_addr()?;
-        let (sender, events) = sync_channel(options.depth);
-        let (queue, parcels) = Queue::new(options.inbox_room());
-        let channels = (queue, Events::new(sender));
-        let slot = Arc::new(Slot::new(&listener, owns_listener, local_addr, options, channels));
+        let (inbox, parcels) = sync_channel(PARCELS);
+        let (outbox, items) = sync_channel(options.depth);
+        let slot = Arc::new(Slot::new(&listener, owns_listener, local_addr, options, (inbox, outbox)));
 
-        let outbox = Outbox::new(slot.clone(), events);
-        let mut server = SingleServer { slot: slot.clone(), outbox, threads: Vec::with_capacity(3) };
+        let outbox = Outbox::new(slot.clone(), items);
+        let mut server =
+            SingleServer { slot: slot.clone(), outbox, acceptor: None, reader: None, writer: None };
         let reading = slot.clone();
         let writer = Writer::new(slot.clone(), parcels);
         let acceptor = Acceptor::new(slot, listener);
         // If one of them cannot be started, dropping the server stops those that were.
-        server.spawn("single-reader", move || reader::run(&reading))?;
-        server.spawn("single-writer", move || writer.run())?;
-        server.spawn(ACCEPTOR, move || acceptor.run())?;
+        server.reader = Some(spawn("single-reader", move || reader::run(&reading))?);
+        server.writer = Some(spawn("single-writer", move || writer.run())?);
+        server.acceptor = Some(spawn("single-acceptor", move || acceptor.run())?);
         Ok(server)
-    }
-
-    fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let handle = thread::Builder::new()
-            .name(name.into())
-            .stack_size(STACK)
-            .spawn(run)
-            .map_err(|e| io::Error::new(e.kind(), format!("cannot start the thread {name}: {e}")))?;
-        self.threads.push(handle);
-        Ok(())
     }
 
     /// Returns the address that the server listens on, with the actual port.
@@ -399,26 +388,34 @@ impl SingleServer {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn stop(&mut self) -> io::Result<()> {
-        if self.threads.is_empty() {
+        let acceptor = self.acceptor.take();
+        let others = [self.reader.take(), self.writer.take()];
+        if acceptor.is_none() && others.iter().all(Option::is_none) {
             return Ok(());
         }
         self.outbox.close(); // wakes the reader if it waits for room
         self.slot.stop();
-        let mut result = Ok(());
-        for thread in self.threads.drain(..) {
-            let name = thread.thread().name().unwrap_or_default().to_string();
-            let woken = if name == ACCEPTOR { self.slot.wait_for_acceptor() } else { Ok(()) };
-            if let (Err(e), false) = (woken, thread.is_finished()) {
+        let others = others.into_iter().flatten().map(join).collect::<Vec<_>>();
+        let acceptor = acceptor.map_or(Ok(()), |acceptor| match self.slot.wait_for_acceptor() {
+            Err(e) if !acceptor.is_finished() => {
                 let addr = self.slot.local_addr;
                 let what = format!("the acceptor on {addr} has not ended within a second: {e}");
-                result = Err(io::Error::new(e.kind(), what));
-            } else if thread.join().is_err() {
-                let what = format!("the thread {name} panicked");
-                result = Err(io::Error::new(io::ErrorKind::Other, what));
+                Err(io::Error::new(e.kind(), what))
             }
-        }
-        result
+            _ => join(acceptor),
+        });
+        others.into_iter().fold(acceptor, Result::and)
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let thread = thread::Builder::new().name(name.into()).stack_size(STACK).spawn(run);
+    thread.map_err(|e| io::Error::new(e.kind(), format!("cannot start the thread {name}: {e}")))
+}
+
+fn join(thread: JoinHandle<()>) -> io::Result<()> {
+    let name = thread.thread().name().unwrap_or_default().to_string();
+    thread.join().map_err(|_| io::Error::new(io::ErrorKind::Other, format!("the thread {name} panicked")))
 }
 
 impl Drop for SingleServer {

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::monitor::lock;
-use crate::prefix::Prefix;
+use super::prefix::Prefix;
+use crate::sync::monitor::lock;
 
 /// What happens to a second client while one is being served; for [`Options::busy`].
 ///

@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Mutex;
 
-use crate::monitor::lock;
+use crate::sync::monitor::lock;
 
 pub(crate) struct Pool {
     /// A stack: the buffer returned last is taken first, because its memory is likely to be in a cache.

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::Slot;
+use super::slot::Slot;
 
 /// The timeout of a connection to our own port. On the local machine it takes some microseconds.
 const CONNECT: Duration = Duration::from_millis(10);
@@ -17,14 +17,12 @@ impl Slot {
     /// Starts to stop the server. Wakes the reader and the writer if they wait for a session or a parcel, senders that wait
     /// for room, and the acceptor in a pause or in `accept`.
     pub(crate) fn stop(&self) {
-        let mut state = self.state.lock();
-        let until = Instant::now() + self.options.linger;
-        state.stop_by.get_or_insert(until);
+        let mut state = self.lock();
+        state.machine.stop(Instant::now() + self.options.linger);
         state.listener = None;
         // Under the lock: this handle must be closed before anyone can see `acceptor_done`, when the port must be free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
-        self.queue.stop();
-        state.notify();
+        self.carry_out(state);
         if !woken {
             // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` tries again.
             let _ = self.connect_to_acceptor();
@@ -49,9 +47,8 @@ impl Slot {
 
     /// The acceptor has closed its listener.
     pub(crate) fn acceptor_done(&self) {
-        let mut state = self.state.lock();
-        state.acceptor_done = true;
-        state.notify();
+        self.lock().acceptor_done = true;
+        self.change.notify_all();
     }
 
     /// After `stop`: waits until the acceptor has closed its listener, and keeps trying to wake it by a connection.
@@ -64,9 +61,9 @@ impl Slot {
         let mut result = Err(io::Error::from(io::ErrorKind::TimedOut));
         loop {
             let soon = Instant::now() + Duration::from_millis(20);
-            let mut state = self.state.lock();
+            let mut state = self.lock();
             while !state.acceptor_done && Instant::now() < soon {
-                state = state.wait_until(Some(soon));
+                state = self.change.wait(state, Some(soon));
             }
             if state.acceptor_done {
                 return Ok(());

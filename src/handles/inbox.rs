@@ -9,10 +9,10 @@ use std::fmt;
 use std::io::{self, Write};
 use std::sync::Arc;
 
-use crate::chunk::Chunk;
-use crate::queue::{Output, Refused};
-use crate::record::Record;
-use crate::slot::Slot;
+use crate::state::account::Refused;
+use crate::state::record::Record;
+use crate::state::slot::Slot;
+use crate::values::chunk::Chunk;
 
 /// The sending end of the server: sends bytes to the client. A cheap handle that can be cloned and sent to other
 /// threads.
@@ -109,11 +109,14 @@ impl Inbox {
         self.put(bytes.into(), false)
     }
 
+    /// The number of the session that this inbox is addressed to.
+    fn number(&self) -> Option<u64> {
+        self.to.as_ref().map(|record| record.number)
+    }
+
     fn put(&self, chunk: Chunk, may_wait: bool) -> Result<(), SendError> {
-        // Each server has a pool of its own, so the pool identifies the server that a chunk came from.
-        let origin = chunk.origin().filter(|record| Arc::ptr_eq(&record.pool, &self.slot.pool));
-        let to = origin.or(self.to.as_ref()).map(|record| record.number);
-        self.slot.queue.put(to, chunk, may_wait).map_err(|(refused, chunk)| match refused {
+        let to = chunk.origin(&self.slot.pool).or_else(|| self.number());
+        self.slot.put(to, chunk, may_wait).map_err(|(refused, chunk)| match refused {
             Refused::Full => SendError::Full(chunk),
             Refused::Over => SendError::Over(chunk),
             Refused::Stopped => SendError::Stopped(chunk),
@@ -151,7 +154,7 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn half_close(&self) {
-        self.slot.queue.close(self.to.as_ref().map(|record| record.number), Output::HalfClosed);
+        self.slot.half_close(self.number());
     }
 
     /// Finishes the session that this inbox is addressed to, or else the current one: the session ends once everything sent
@@ -183,9 +186,7 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn finish(&self) {
-        if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
-            self.slot.finish(&record);
-        }
+        self.slot.finish(self.number());
     }
 
     /// Aborts the session that this inbox is addressed to, or else the current one: cuts its connection now, and discards the
@@ -208,9 +209,7 @@ impl Inbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn abort(&self) {
-        if let Some(record) = self.to.clone().or_else(|| self.slot.current()) {
-            self.slot.abort(&record);
-        }
+        self.slot.abort(self.number());
     }
 
     /// Returns whether the session that this inbox is addressed to has ended; if it is unaddressed, whether the server was

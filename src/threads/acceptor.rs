@@ -9,10 +9,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::connection::turn_away;
-use crate::options::Busy;
-use crate::signal::{Reason, Refusal, Signal};
-use crate::slot::Slot;
+use crate::net::connection::turn_away;
+use crate::state::phase::Event;
+use crate::state::slot::Slot;
+use crate::values::options::Busy;
+use crate::values::signal::{Refusal, Signal};
 
 /// The first pause after an error; each further one is twice as long, up to the longest. Most errors pass by themselves;
 /// for one that does not, such as a lack of descriptors, this is next to no work.
@@ -97,7 +98,7 @@ impl Acceptor {
             return self.refuse(peer, Refusal::NotAdmitted);
         }
         if let Some(record) = slot.current() {
-            slot.end(&record, Reason::Replaced);
+            slot.apply(record.number, Event::Replace);
         }
         if slot.options.busy == Busy::Refuse {
             // Clients in the backlog are reset. Before `begin`: `end` must find the port free.
@@ -110,7 +111,7 @@ impl Acceptor {
     /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self) -> bool {
         let start = Instant::now();
-        let session = self.slot.queue.session();
+        let session = self.slot.addressee();
         let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
         let in_storm = self.last_refusal.map_or(false, |last| start < last + STORM);
         let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };

@@ -11,7 +11,7 @@ use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::record::Record;
+use super::pool::Pool;
 
 /// A run of bytes, received or to be sent. It dereferences to `[u8]`.
 ///
@@ -37,17 +37,28 @@ pub struct Chunk {
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// The session it came from; `None` if the application made it.
-    from: Option<Arc<Record>>,
+    /// `None` if the application made it.
+    from: Option<Origin>,
+}
+
+/// Where a chunk came from.
+#[derive(Clone)]
+struct Origin {
+    /// The number of the client's session.
+    session: u64,
+    /// Of the server that has received it. Its buffer goes back there.
+    pool: Arc<Pool>,
 }
 
 impl Chunk {
-    pub(crate) fn received(buffer: Vec<u8>, length: usize, from: Arc<Record>) -> Chunk {
-        Chunk { buffer, start: 0, end: length, from: Some(from) }
+    pub(crate) fn received(buffer: Vec<u8>, length: usize, session: u64, pool: &Arc<Pool>) -> Chunk {
+        Chunk { buffer, start: 0, end: length, from: Some(Origin { session, pool: pool.clone() }) }
     }
 
-    pub(crate) fn origin(&self) -> Option<&Arc<Record>> {
-        self.from.as_ref()
+    /// The session that it came from, if that was one of the server with this pool.
+    pub(crate) fn origin(&self, pool: &Arc<Pool>) -> Option<u64> {
+        let from = self.from.as_ref().filter(|from| Arc::ptr_eq(&from.pool, pool));
+        from.map(|from| from.session)
     }
 
     /// The memory that it occupies, which is what the inbox counts: one byte can occupy a whole buffer.
@@ -124,8 +135,8 @@ impl fmt::Debug for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        if let Some(record) = self.from.take() {
-            record.pool.put(mem::take(&mut self.buffer));
+        if let Some(from) = self.from.take() {
+            from.pool.put(mem::take(&mut self.buffer));
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::inbox::Inbox;
-use crate::message::Client;
-use crate::slot::Slot;
+use super::inbox::Inbox;
+use super::message::Client;
+use crate::state::slot::Slot;
 
 /// Ends the current session or the server, or wakes the application, from any thread; a cheap handle that can be cloned.
 ///
@@ -112,7 +112,7 @@ impl Control {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn wake(&self) {
-        self.slot.events.ask();
+        self.slot.wake();
     }
 
     /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most

@@ -1,18 +1,19 @@
 //! The outbox: everything that clients send, and when they come and go, in order.
 //!
 //! Owned by the application, inside its `SingleServer`. The reader is at the other end of the channel. The end of a session
-//! does not travel through the channel: it is a fact in the session's record, which the outbox asks for (see `events.rs`).
+//! does not travel through the channel: it is a fact, which the outbox asks the slot for once the channel is empty (see
+//! `state/receiving.rs`).
 
 use std::cell::RefCell;
 use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, TryRecvError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::events::Event;
-use crate::message::{Client, End, Message};
-use crate::record::Record;
-use crate::slot::Slot;
-use crate::yielding;
+use super::message::{Client, End, Message};
+use crate::state::channels::Item;
+use crate::state::record::Record;
+use crate::state::slot::Slot;
+use crate::sync::yielding;
 
 /// The receiving end of the server: everything that clients send, and when they come and go.
 ///
@@ -44,7 +45,7 @@ use crate::yielding;
 #[derive(Debug)]
 pub struct Outbox {
     slot: Arc<Slot>,
-    events: Receiver<Event>,
+    items: Receiver<Item>,
     /// The session whose `Connected` the application has received, until it receives the end.
     open: RefCell<Option<Arc<Record>>>,
     /// A `Connected` that came before the end of the previous session was returned.
@@ -52,8 +53,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(slot: Arc<Slot>, events: Receiver<Event>) -> Outbox {
-        Outbox { slot, events, open: RefCell::new(None), held: RefCell::new(None) }
+    pub(crate) fn new(slot: Arc<Slot>, items: Receiver<Item>) -> Outbox {
+        Outbox { slot, items, open: RefCell::new(None), held: RefCell::new(None) }
     }
 
     /// Waits for the next message.
@@ -94,7 +95,7 @@ impl Outbox {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        self.poll(true)
+        self.poll(true, false)
     }
 
     /// Waits for the next message, but not longer than `timeout`.
@@ -164,16 +165,15 @@ impl Outbox {
     }
 
     /// The application wants to hear nothing more of that session.
-    pub(crate) fn forget(&self) {
-        // What the client sends is read, to be dropped: it may not take an answer before it has sent everything.
+    pub(super) fn forget(&self) {
         if let Some(record) = self.open.borrow_mut().take() {
-            self.slot.ask(&record);
+            self.slot.forget(record.number);
         }
     }
 
-    /// Disconnects the reader and drops the queued events.
+    /// Disconnects the reader and drops what is in the channel.
     pub(crate) fn close(&mut self) {
-        self.events = mpsc::sync_channel(0).1;
+        self.items = mpsc::sync_channel(0).1;
         self.forget();
         *self.held.get_mut() = None;
     }
@@ -184,8 +184,9 @@ impl Outbox {
         deadline: Option<Instant>,
         woken: bool,
     ) -> Result<Message, RecvTimeoutError> {
+        let mut told = false;
         loop {
-            match self.poll(woken) {
+            match self.poll(woken, told) {
                 Ok(message) => return Ok(message),
                 Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
                 Err(TryRecvError::Empty) => {}
@@ -194,56 +195,68 @@ impl Outbox {
             if left == Some(Duration::ZERO) {
                 return Err(RecvTimeoutError::Timeout);
             }
-            let event = match (yielding::receive(&self.events, self.slot.options.yield_time), left) {
-                (Ok(event), _) => event,
-                (Err(_), Some(left)) => self.events.recv_timeout(left)?,
-                (Err(_), None) => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected)?,
+            let item = match (yielding::receive(&self.items, self.slot.options.yield_time), left) {
+                (Ok(item), _) => Ok(item),
+                (Err(_), Some(left)) => self.items.recv_timeout(left),
+                (Err(_), None) => self.items.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            if let Some(message) = self.message(event) {
-                return Ok(message);
+            match item {
+                Ok(Item::Wake) => told = self.look(true),
+                Ok(item) => {
+                    if let Some(message) = self.message(item) {
+                        return Ok(message);
+                    }
+                    told = false;
+                }
+                Err(RecvTimeoutError::Timeout) => return Err(RecvTimeoutError::Timeout),
+                Err(RecvTimeoutError::Disconnected) => {} // `poll` has yet to return the pending end
             }
         }
     }
 
-    /// The next message if there is one now.
-    pub(crate) fn poll(&self, woken: bool) -> Result<Message, TryRecvError> {
-        if let Some(record) = &*self.open.borrow() {
-            self.slot.ask(record);
-        }
+    /// The next message if there is one now. The lock is taken only if the channel is empty. `told`: the slot has said that
+    /// nothing more of the open session will come into the channel.
+    fn poll(&self, woken: bool, mut told: bool) -> Result<Message, TryRecvError> {
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));
         }
         loop {
-            // The facts are read before the channel, and again after each `Wake` in it. `closed` is read before the others,
-            // because they may still change before it.
-            let closed = self.slot.events.is_closed();
-            if woken && self.slot.events.take_woken() {
+            if woken && self.slot.take_woken() {
                 return Ok(Message::Woken);
             }
-            let told = self.open.borrow().as_ref().map_or(false, |record| record.is_told());
-            match self.events.try_recv() {
-                Ok(event) => {
-                    if let Some(message) = self.message(event) {
+            match self.items.try_recv() {
+                Ok(Item::Wake) => told = self.look(true),
+                Ok(item) => {
+                    if let Some(message) = self.message(item) {
                         return Ok(message);
                     }
                 }
+                // Only now is this the end: something may have come into the channel before the slot was asked.
                 Err(TryRecvError::Empty) if told => return self.end().ok_or(TryRecvError::Empty),
-                Err(TryRecvError::Empty) if closed => return Err(TryRecvError::Disconnected),
-                Err(e) => return Err(e),
+                Err(TryRecvError::Empty) => {
+                    told = self.look(false);
+                    if !told {
+                        return Err(TryRecvError::Empty);
+                    }
+                }
+                Err(TryRecvError::Disconnected) => return self.end().ok_or(TryRecvError::Disconnected),
             }
         }
     }
 
-    /// The message that an event makes; `None` for a `Wake`, and for chunks of a forgotten session.
-    fn message(&self, event: Event) -> Option<Message> {
-        match event {
-            Event::Data(chunk) => self.open.borrow().is_some().then(|| Message::Data(chunk)),
-            Event::Wake => {
-                self.slot.events.awake();
-                None
-            }
-            Event::Connected(record) => match self.end() {
+    /// Whether nothing more of the open session will come into the channel. `woken`: a wake-up was taken out of it.
+    fn look(&self, woken: bool) -> bool {
+        let open = self.open.borrow().as_ref().map(|record| record.number);
+        self.slot.look(open, woken)
+    }
+
+    /// The message that an item makes; `None` for a wake-up, and for chunks of a forgotten session.
+    fn message(&self, item: Item) -> Option<Message> {
+        match item {
+            Item::Data(chunk) => self.open.borrow().is_some().then(|| Message::Data(chunk)),
+            Item::Wake => None,
+            Item::Connected(record) => match self.end() {
                 None => Some(self.connected(record)),
                 end => {
                     *self.held.borrow_mut() = Some(record);

@@ -6,14 +6,14 @@
 use std::io;
 use std::net::TcpListener;
 
-use super::{Slot, State};
-use crate::options::Busy;
+use super::slot::{Slot, State};
+use crate::values::options::Busy;
 
 impl Slot {
     /// A session is about to end or has ended: makes sure that there is a listener. If that fails, the acceptor tries again
     /// once the slot is free, and reports it.
     pub(super) fn reopen(&self, state: &mut State) {
-        if self.options.busy == Busy::Refuse && state.stop_by.is_none() && state.waker.is_none() {
+        if self.options.busy == Busy::Refuse && !state.machine.is_stopping() && state.waker.is_none() {
             let _ = self.listen_again(state);
         }
     }
@@ -28,7 +28,7 @@ impl Slot {
 
     /// For the acceptor: drops the second handle of the listener, which would keep the port open.
     pub(crate) fn forget_listener(&self) {
-        self.state.lock().waker = None;
+        self.lock().waker = None;
     }
 
     /// For the acceptor: waits until the port may be open again, and returns the new listener; `None` when the server stops.
@@ -37,11 +37,11 @@ impl Slot {
     ///
     /// The port is taken, or there is no descriptor.
     pub(crate) fn fetch_listener(&self) -> io::Result<Option<TcpListener>> {
-        let mut state = self.state.lock();
-        while state.listener.is_none() && state.live.is_some() && state.stop_by.is_none() {
-            state = state.wait();
+        let mut state = self.lock();
+        while state.listener.is_none() && state.machine.is_busy() && !state.machine.is_stopping() {
+            state = self.change.wait(state, None);
         }
-        if state.listener.is_none() && state.stop_by.is_none() {
+        if state.listener.is_none() && !state.machine.is_stopping() {
             self.listen_again(&mut state)?;
         }
         Ok(state.listener.take())

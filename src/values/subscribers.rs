@@ -7,8 +7,8 @@
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::sync::Mutex;
 
-use crate::monitor::lock;
-use crate::signal::Signal;
+use super::signal::Signal;
+use crate::sync::monitor::lock;
 
 /// The maximum number of unread signals in a subscription.
 const CAPACITY: usize = 1024;

@@ -5,11 +5,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::chunk::Chunk;
-use crate::inbox::Inbox;
-use crate::record::Record;
-use crate::signal::Report;
-use crate::slot::Slot;
+use super::inbox::Inbox;
+use crate::state::record::Record;
+use crate::state::slot::Slot;
+use crate::values::chunk::Chunk;
+use crate::values::signal::Report;
 
 /// A message of the [`Outbox`](crate::Outbox). Each session gives one `Connected`, any number of `Data`, and one
 /// `ProducerFinished`, and only then comes the next session's `Connected`.

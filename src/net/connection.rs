@@ -1,16 +1,17 @@
-//! A connection: the stream of a session with its record, and how it is read, written and closed.
+//! A connection: the stream of a session, and how it is read, written, looked at and closed.
 //!
-//! Only the slot owns connections. The reader and the writer hold a [`WeakConnection`] and borrow the connection for the
-//! duration of a call, so the descriptor is closed as soon as the slot drops it (promises 4 and 6).
+//! The slot owns the connection of its session. The reader and the writer borrow it for one call at a time.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::chunk::Chunk;
-use crate::record::Record;
-use crate::stream::{self, Stream};
+use crate::values::chunk::Chunk;
+
+#[cfg(windows)]
+use super::windows::Stream;
+#[cfg(not(windows))]
+type Stream = TcpStream;
 
 /// The maximum number of messages in one write.
 pub(crate) const GATHER: usize = 128;
@@ -20,37 +21,15 @@ const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 
 pub(crate) struct Connection {
     stream: Stream,
-    pub(crate) record: Arc<Record>,
-}
-
-/// A session: its record, and its connection for as long as the slot keeps that open.
-#[derive(Clone)]
-pub(crate) struct WeakConnection {
-    pub(crate) record: Arc<Record>,
-    connection: Weak<Connection>,
-}
-
-impl WeakConnection {
-    pub(crate) fn new(connection: &Arc<Connection>) -> WeakConnection {
-        WeakConnection { record: connection.record.clone(), connection: Arc::downgrade(connection) }
-    }
-
-    pub(crate) fn get(&self) -> Option<Arc<Connection>> {
-        self.connection.upgrade()
-    }
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, record: Arc<Record>) -> Connection {
-        let stream = stream::new(stream);
+    pub(crate) fn new(stream: TcpStream) -> Connection {
+        let stream = Stream::from(stream);
         // An error means that the connection is already broken, which the reader will find out.
         let _ = stream.set_nodelay(true);
         let _ = stream.set_write_timeout(Some(WRITE_TIMEOUT));
-        Connection { stream, record }
-    }
-
-    pub(crate) fn is_of(&self, record: &Record) -> bool {
-        self.record.number == record.number
+        Connection { stream }
     }
 
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -107,11 +86,6 @@ impl Connection {
     pub(crate) fn abort(&self) {
         let _ = self.stream.shutdown(Shutdown::Read);
     }
-}
-
-/// Whether a write timed out. On Unix `TimedOut` is an error of the connection itself (`ETIMEDOUT`).
-pub(crate) fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock }
 }
 
 /// Sends a message, which may be empty, to a refused client and closes the connection. Does not wait.

@@ -2,20 +2,19 @@
 //!
 //! Used on the application's thread. It borrows the server, so there is one at a time. It adds no thread and no buffer: a
 //! read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Reading and writing are in
-//! `session/stream.rs`.
-
-mod stream;
+//! `session_io.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
 
-use crate::chunk::Chunk;
-use crate::inbox::Inbox;
-use crate::message::{Client, End};
-use crate::outbox::Outbox;
-use crate::signal::Report;
+use super::inbox::Inbox;
+use super::message::{Client, End, Message};
+use super::outbox::Outbox;
+use crate::values::chunk::Chunk;
+use crate::values::signal::Report;
 
 /// One client's connection, from [`SingleServer::accept`](crate::SingleServer::accept).
 ///
@@ -54,12 +53,12 @@ use crate::signal::Report;
 pub struct Session<'a> {
     outbox: &'a Outbox,
     client: Client,
-    inbox: Inbox,
+    pub(super) inbox: Inbox,
     /// The unread part of the chunk received last; never empty.
-    rest: RefCell<Option<Chunk>>,
+    pub(super) rest: RefCell<Option<Chunk>>,
     /// The end, once it was received: nothing more comes from this client.
     end: RefCell<Option<End>>,
-    read_timeout: Cell<Option<Duration>>,
+    pub(super) read_timeout: Cell<Option<Duration>>,
 }
 
 impl<'a> Session<'a> {
@@ -258,6 +257,31 @@ impl<'a> Session<'a> {
         Ok(self.rest.take())
     }
 
+    /// Waits until there are bytes in `rest`; `false` when no more will come. The only error is `TimedOut`.
+    pub(super) fn fill(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        if self.rest.borrow().is_some() || self.end.borrow().is_some() {
+            return Ok(self.rest.borrow().is_some());
+        }
+        // If the clock cannot represent the deadline, there is none.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            match self.outbox.receive(deadline, false) {
+                Ok(Message::Data(chunk)) => {
+                    *self.rest.borrow_mut() = Some(chunk);
+                    return Ok(true);
+                }
+                Ok(Message::ProducerFinished(end)) => {
+                    *self.end.borrow_mut() = Some(end);
+                    return Ok(false);
+                }
+                // `Connected` comes only after the end of this session.
+                Ok(Message::Connected(_) | Message::Woken) => {}
+                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+        }
+    }
+
     /// Iterates over the client's bytes, and waits for them, until no more will come.
     ///
     /// # Examples
@@ -327,7 +351,7 @@ impl Session<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn wait_until_over(&self) -> Report {
-        self.inbox.slot.wait_until_ended(self.client.record());
+        self.inbox.slot.wait_until_ended(self.client.record().number);
         self.report()
     }
 
@@ -377,7 +401,7 @@ impl Session<'_> {
     /// ```
     #[must_use]
     pub fn is_awaited(&self) -> bool {
-        self.inbox.slot.is_awaited(self.client.record())
+        self.inbox.slot.is_awaited(self.client.record().number)
     }
 
     #[doc(hidden)]

@@ -1,12 +1,11 @@
 //! A session as a stream: `Read`, `BufRead` and `Write`, a read timeout, and `peek`.
 
 use std::io::{self, BufRead, Read, Write};
-use std::sync::mpsc::RecvTimeoutError;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Session;
-use crate::message::Message;
-use crate::signal::{Reason, Report};
+use super::session::Session;
+use crate::net::timeout::TIMEOUT;
+use crate::values::signal::{Reason, Report};
 
 /// Reading with a time limit.
 impl Session<'_> {
@@ -71,31 +70,6 @@ impl Session<'_> {
         }
     }
 
-    /// Waits until there are bytes in `rest`; `false` when no more will come. The only error is `TimedOut`.
-    pub(super) fn fill(&self, timeout: Option<Duration>) -> io::Result<bool> {
-        if self.rest.borrow().is_some() || self.end.borrow().is_some() {
-            return Ok(self.rest.borrow().is_some());
-        }
-        // If the clock cannot represent the deadline, there is none.
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        loop {
-            match self.outbox.receive(deadline, false) {
-                Ok(Message::Data(chunk)) => {
-                    *self.rest.borrow_mut() = Some(chunk);
-                    return Ok(true);
-                }
-                Ok(Message::ProducerFinished(end)) => {
-                    *self.end.borrow_mut() = Some(end);
-                    return Ok(false);
-                }
-                // `Connected` comes only after the end of this session.
-                Ok(Message::Connected(_) | Message::Woken) => {}
-                Err(RecvTimeoutError::Timeout) => return Err(io::ErrorKind::TimedOut.into()),
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            }
-        }
-    }
-
     /// Returns an error unless the stream ended with the client's FIN.
     fn check_whole(&self) -> io::Result<()> {
         let Report { reason, complete, .. } = self.report();
@@ -112,8 +86,7 @@ impl Session<'_> {
 
     /// `fill` with the read timeout.
     fn fill_to_read(&self) -> io::Result<bool> {
-        let kind = if cfg!(windows) { io::ErrorKind::TimedOut } else { io::ErrorKind::WouldBlock };
-        let filled = self.fill(self.read_timeout.get()).map_err(|_| io::Error::from(kind))?;
+        let filled = self.fill(self.read_timeout.get()).map_err(|_| io::Error::from(TIMEOUT))?;
         if !filled {
             self.check_whole()?;
         }

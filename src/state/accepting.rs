@@ -1,0 +1,150 @@
+//! What the acceptor asks of the slot: whether it is free, and to give it to a client.
+
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::account::Output;
+use super::machine::{Machine, Session};
+use super::phase::{Event, Phase};
+use super::record::Record;
+use super::slot::{Served, Slot, State};
+use crate::net::connection::Connection;
+use crate::values::signal::Signal;
+
+/// What the acceptor has seen of the connection that a newcomer meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Seen {
+    Nothing,
+    Fin,
+    Broken,
+}
+
+/// What the acceptor is told about a newcomer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Meeting {
+    Free,
+    Busy,
+    /// Wait for a change, until then at most, and ask again.
+    Wait(Instant),
+}
+
+/// The steps, pure.
+impl Machine {
+    /// Gives the slot, which is free, to a client. A lingering session ends here. Returns whether the server still runs.
+    pub(crate) fn begin(&mut self, peer: SocketAddr, now: Instant) -> bool {
+        if self.is_stopping() {
+            return false;
+        }
+        self.latest = Session::new(self.latest.number + 1, Phase::Open, peer, now);
+        self.effects.change = true;
+        true
+    }
+
+    /// A newcomer has met a live session at `start`. It may wait up to `handover` if the session's client is leaving, and up
+    /// to `grace` for news that it is.
+    pub(crate) fn meet(&mut self, seen: Seen, handover: Instant, grace: Instant, now: Instant) -> Meeting {
+        if seen == Seen::Broken {
+            self.apply(self.latest.number, Event::Broken, now);
+        }
+        self.awaited = false;
+        if !self.is_busy() {
+            return Meeting::Free;
+        }
+        let leaving =
+            seen == Seen::Fin || self.latest.phase != Phase::Open || self.account.output == Output::Finishing;
+        let until = if leaving { handover } else { grace };
+        if until <= now || self.is_stopping() {
+            return Meeting::Busy;
+        }
+        self.awaited = leaving;
+        Meeting::Wait(until)
+    }
+}
+
+/// The steps, under the lock.
+impl Slot {
+    /// The number of the live session or, if nobody is connected, of the next.
+    pub(crate) fn addressee(&self) -> u64 {
+        self.lock().machine.addressee()
+    }
+
+    /// Waits until no client is served, or the server stops.
+    pub(crate) fn wait_until_free(&self) {
+        let mut state = self.lock();
+        while state.machine.is_busy() && !state.machine.is_stopping() {
+            state = self.change.wait(state, None);
+        }
+    }
+
+    /// A newcomer has met a live session. Waits for the slot: up to `handover` if the session's client is leaving, and up to
+    /// `grace` for news that it is. Returns whether the slot is free.
+    pub(crate) fn wait_for_handover(&self, handover: Duration, grace: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            let mut state = self.lock();
+            // Not in a storm, where the look would disturb the connection.
+            let seen = if grace.is_zero() { state.look_for_reset() } else { state.look_for_end() };
+            match state.machine.meet(seen, start + handover, start + grace, Instant::now()) {
+                Meeting::Wait(until) if seen != Seen::Broken => drop(self.change.wait(state, Some(until))),
+                // What was found must be carried out first.
+                Meeting::Wait(_) => self.carry_out(state),
+                meeting => {
+                    self.carry_out(state);
+                    return meeting == Meeting::Free;
+                }
+            }
+        }
+    }
+
+    /// Gives the slot to a client. Only the acceptor calls this, after it has found the slot free.
+    pub(crate) fn begin(&self, stream: TcpStream, peer: SocketAddr) {
+        let local = stream.local_addr().unwrap_or(self.local_addr);
+        let connection = Arc::new(Connection::new(stream));
+        let mut state = self.lock();
+        if !state.machine.begin(peer, Instant::now()) {
+            return;
+        }
+        let record = Arc::new(Record::new(state.machine.addressee(), peer, local));
+        self.busy.store(true, Ordering::Release);
+        self.signals.send(Signal::Connected(peer));
+        let before = state.session.replace(Served { record, connection: Some(connection) });
+        self.carry_out(state);
+        if let Some(lingering) = before.and_then(|session| session.connection) {
+            lingering.close();
+        }
+    }
+
+    /// Waits for `time`, or until the server stops.
+    pub(crate) fn pause(&self, time: Duration) {
+        let until = Instant::now() + time;
+        let mut state = self.lock();
+        while !state.machine.is_stopping() && Instant::now() < until {
+            state = self.change.wait(state, Some(until));
+        }
+    }
+}
+
+impl State {
+    fn look_for_reset(&self) -> Seen {
+        if self.is_found_broken() {
+            Seen::Broken
+        } else {
+            Seen::Nothing
+        }
+    }
+
+    /// The reader may be late, so this looks at the connection itself.
+    fn look_for_end(&self) -> Seen {
+        let upcoming = match self.connection().filter(|_| self.machine.is_open()) {
+            Some(connection) => connection.upcoming_end(),
+            None => None,
+        };
+        match upcoming {
+            Some(true) => Seen::Broken,
+            Some(false) => Seen::Fin,
+            None => self.look_for_reset(),
+        }
+    }
+}

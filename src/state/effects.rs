@@ -1,0 +1,33 @@
+//! What a step of the machine wants done outside of it. A plain value; the slot carries it out, in the order given there.
+
+use crate::values::signal::Report;
+
+/// Collected by the steps of the machine, and carried out by `Slot::carry_out`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Effects {
+    /// Make sure that there is a listener: the session is about to end, or has ended.
+    pub(super) reopen: bool,
+    /// The session has ended: store the report, clear the busy flag and send the signal.
+    pub(super) ended: Option<Report>,
+    /// Put a wake-up into the inbox. There is room for it.
+    pub(super) wake_writer: bool,
+    /// Put a wake-up into the outbox. If that is full, the application does not wait, and the wake-up is dropped.
+    pub(super) wake_application: bool,
+    /// Wake the senders that wait for room.
+    pub(super) room: bool,
+    /// Wake all others that wait: acceptor, reader, writer, and applications that wait for an end.
+    pub(super) change: bool,
+    /// After everything else, without the lock: shut the connection down.
+    pub(super) close: Option<Close>,
+}
+
+/// How to close a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Close {
+    /// Send a FIN, and keep reading.
+    Half,
+    /// Close both directions, and give up the descriptor.
+    Whole,
+    /// Give up the descriptor without a FIN of ours: if data is unread, the kernel sends a RST.
+    Abort,
+}

@@ -1,0 +1,261 @@
+//! The state machine of the server: everything that the slot knows, but for descriptors, as a plain value.
+//!
+//! No lock, no socket, no clock: the time is an argument. A thread takes a *step* of the machine under the slot's lock. The
+//! step answers the thread, and leaves in `effects` what has to be done outside. So the whole protocol can be run without a
+//! server: the tests in `walk` go through every order of the steps.
+//!
+//! This file has the state, the questions about it, and the changes that steps have in common. The steps are in the files
+//! that are named after what a thread does: `accepting`, `reading`, `writing`, `sending`, `receiving`.
+//!
+//! There is one session, the latest. It is live, lingers or is over; the next one takes its place. The reader may still
+//! deliver for an older one, so its position has a number of its own.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::account::Account;
+use super::effects::{Close, Effects};
+use super::phase::{Event, Phase};
+use crate::values::options::Options;
+use crate::values::signal::{Reason, Report};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Machine {
+    pub(super) latest: Session,
+    pub(super) reader: Reader,
+    pub(super) account: Account,
+    pub(super) idle_timeout: Option<Duration>,
+    pub(super) close_timeout: Option<Duration>,
+    pub(super) read_on_demand: bool,
+    /// A newcomer waits for the slot of the latest session, whose client is leaving.
+    pub(super) awaited: bool,
+    /// Set by the first `stop`: until when the current client may still be served.
+    pub(super) stop_by: Option<Instant>,
+    /// A wake-up is in the outbox.
+    pub(super) wake_queued: bool,
+    /// What the last steps want done.
+    pub(super) effects: Effects,
+}
+
+/// The latest session. Before the first client, session 0, which is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Session {
+    /// Sessions are numbered from 1. Bytes in the inbox are addressed with this number.
+    pub(super) number: u64,
+    pub(super) phase: Phase,
+    pub(super) peer: SocketAddr,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) began: Instant,
+    /// When a byte last moved in either direction, or either side closed.
+    pub(super) moved: Instant,
+    pub(super) ended: Instant,
+}
+
+/// Where the reader is. Together with the phase it tells whether another chunk may still reach the outbox.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Reader {
+    /// The session that it is at, which need not be the latest.
+    pub(super) session: u64,
+    pub(super) position: Position,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Position {
+    /// It has read nothing: the outbox has yet to take the client, or the application has yet to ask for its bytes.
+    Announcing,
+    /// In a read, or done. What it reads is counted and put into the outbox in one step.
+    Reading,
+    /// It waits until the outbox takes something. Also between the application's request and the first read.
+    Delivering,
+}
+
+/// What a thread that wants a session is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Turn {
+    /// The latest session.
+    Serve,
+    /// Wait for a change, until then at most, and ask again.
+    Wait(Option<Instant>),
+    /// Ask again once the effects are carried out.
+    Again,
+    /// The server has stopped.
+    Exit,
+}
+
+impl Machine {
+    pub(crate) fn new(options: &Options, nobody: SocketAddr, now: Instant) -> Machine {
+        let phase = Phase::Over(Reason::ClientClosed);
+        Machine {
+            latest: Session::new(0, phase, nobody, now),
+            reader: Reader { session: 0, position: Position::Reading },
+            account: Account::new(options.inbox_room()),
+            idle_timeout: options.idle_timeout,
+            close_timeout: options.close_timeout,
+            read_on_demand: options.read_on_demand,
+            awaited: false,
+            stop_by: None,
+            wake_queued: false,
+            effects: Effects::default(),
+        }
+    }
+
+    /// What the steps since the last call want done.
+    pub(crate) fn take_effects(&mut self) -> Effects {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A client is being served.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.latest.phase.is_live()
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    pub(crate) fn is_latest(&self, session: u64) -> bool {
+        self.latest.number == session
+    }
+
+    pub(crate) fn is_live(&self, session: u64) -> bool {
+        self.is_latest(session) && self.is_busy()
+    }
+
+    /// The session that is live.
+    pub(crate) fn live(&self) -> Option<u64> {
+        Some(self.latest.number).filter(|_| self.is_busy())
+    }
+
+    /// Both directions of the latest session are open.
+    pub(crate) fn is_open(&self) -> bool {
+        self.latest.phase == Phase::Open
+    }
+
+    /// The session has ended, though its connection may still linger.
+    pub(crate) fn is_ended(&self, session: u64) -> bool {
+        session < self.latest.number || (self.is_latest(session) && !self.is_busy())
+    }
+
+    /// Whether a newcomer waits for the slot of this session.
+    pub(crate) fn is_awaited(&self, session: u64) -> bool {
+        self.awaited && self.is_live(session)
+    }
+
+    /// The session that unaddressed bytes are for: the live one or, if nobody is connected, the next.
+    pub(crate) fn addressee(&self) -> u64 {
+        self.latest.number + u64::from(!self.is_busy())
+    }
+
+    /// Whether the reader would not notice a reset of the live connection now, because it does not read.
+    pub(crate) fn is_unread(&self) -> bool {
+        match self.latest.phase {
+            Phase::Open => !self.is_reading(),
+            Phase::ClientDone => true,
+            Phase::WriteFailed | Phase::Lingering(_) | Phase::Over(_) => false,
+        }
+    }
+
+    /// The reader is in a read of the latest session's connection, or done with it.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reader == Reader { session: self.latest.number, position: Position::Reading }
+    }
+
+    /// Whether the application can be told that no more bytes come: the client will send nothing more, and the reader has
+    /// put everything it read into the outbox.
+    pub(super) fn is_told(&self, session: u64) -> bool {
+        let all_read = !self.is_latest(session) || !self.latest.phase.is_readable();
+        let delivered = self.reader.session > session || self.reader.position == Position::Reading;
+        all_read && delivered
+    }
+
+    /// How things stand with the live session; its reason has no meaning yet.
+    pub(crate) fn report(&self, now: Instant) -> Report {
+        let Session { phase, peer, received, sent, began, .. } = self.latest;
+        Report {
+            peer,
+            reason: Reason::ClientClosed,
+            complete: phase == Phase::ClientDone,
+            received,
+            sent,
+            discarded: self.account.accepted.saturating_sub(sent),
+            lasted: now.saturating_duration_since(began),
+        }
+    }
+
+    /// Something has happened to a session. The only place that changes a phase.
+    pub(crate) fn apply(&mut self, session: u64, event: Event, now: Instant) {
+        let before = self.latest.phase;
+        let after = before.after(event);
+        if !self.is_latest(session) || after == before {
+            return;
+        }
+        let report = self.report(now);
+        self.latest.phase = after;
+        match (after, after.reason()) {
+            // The connection no longer lingers. Nobody waits for that but, during a stop, the writer; otherwise it finds out
+            // when the linger time is up.
+            _ if !before.is_live() => {
+                self.effects.close = Some(Close::Whole);
+                self.effects.change |= self.is_stopping();
+                return;
+            }
+            (_, Some(reason)) => self.end(Report { reason, ..report }, now),
+            (Phase::ClientDone, _) => {
+                self.latest.moved = now; // a FIN is a movement, too
+                self.effects.reopen = true;
+            }
+            _ => {}
+        }
+        self.effects.change = true;
+        if before.is_readable() && !after.is_readable() {
+            self.wake_application();
+        }
+    }
+
+    /// The live session has ended.
+    fn end(&mut self, report: Report, now: Instant) {
+        self.latest.moved = now;
+        self.latest.ended = now;
+        self.account.start_over();
+        self.wake_writer();
+        self.effects.reopen = true;
+        self.effects.ended = Some(report);
+        self.effects.room = true;
+        self.effects.close = Some(match self.latest.phase {
+            Phase::Lingering(_) => Close::Half,
+            Phase::Over(Reason::Reset | Reason::Aborted) => Close::Abort,
+            _ => Close::Whole,
+        });
+    }
+
+    pub(super) fn wake_writer(&mut self) {
+        self.effects.wake_writer |= !self.account.wake_queued;
+        self.account.wake_queued = true;
+    }
+
+    /// Makes an application that waits for the outbox ask again.
+    pub(crate) fn wake_application(&mut self) {
+        self.effects.wake_application |= !self.wake_queued;
+        self.wake_queued = true;
+    }
+
+    /// There was no room in the outbox for a wake-up, so the application is not waiting for one.
+    pub(crate) fn wake_dropped(&mut self) {
+        self.wake_queued = false;
+    }
+
+    /// The server is to stop.
+    pub(crate) fn stop(&mut self, by: Instant) {
+        self.stop_by.get_or_insert(by);
+        self.wake_writer();
+        self.effects.room = true;
+        self.effects.change = true;
+    }
+}
+
+impl Session {
+    pub(super) fn new(number: u64, phase: Phase, peer: SocketAddr, now: Instant) -> Session {
+        Session { number, phase, peer, received: 0, sent: 0, began: now, moved: now, ended: now }
+    }
+}

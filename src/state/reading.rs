@@ -1,0 +1,153 @@
+//! What the reader asks of the slot: a session, and to put what it has read into the outbox.
+
+use std::sync::mpsc::TrySendError;
+use std::sync::MutexGuard;
+use std::time::Instant;
+
+use super::channels::Item;
+use super::machine::{Machine, Position, Reader, Turn};
+use super::phase::Phase;
+use super::slot::{Assignment, Slot, State};
+use crate::values::chunk::Chunk;
+
+/// What to do with bytes that the reader has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Received {
+    Deliver,
+    /// The session has ended, and its connection lingers.
+    Discard,
+    /// The connection is closed.
+    Stop,
+}
+
+/// The steps, pure.
+impl Machine {
+    /// Wants a session after the given one.
+    pub(crate) fn attend(&mut self, last: u64) -> Turn {
+        if self.latest.number > last {
+            self.reader = Reader { session: self.latest.number, position: Position::Announcing };
+            return Turn::Serve;
+        }
+        if self.is_stopping() {
+            Turn::Exit
+        } else {
+            Turn::Wait(None)
+        }
+    }
+
+    /// Has announced the client. Whether it must wait until the application asks for the client's bytes. A broken connection
+    /// is read without that: no reset can be sent on it any more, and reading finds its end.
+    pub(crate) fn must_be_asked(&self) -> bool {
+        let unasked = self.reader.position == Position::Announcing;
+        let open = self.is_latest(self.reader.session) && self.latest.phase == Phase::Open;
+        self.read_on_demand && unasked && open && !self.is_stopping()
+    }
+
+    /// Has read bytes. If they are to be delivered, they must go into the outbox before the next step of anybody else, or
+    /// the reader waits for room.
+    pub(crate) fn received(&mut self, count: usize, now: Instant) -> Received {
+        if !self.is_latest(self.reader.session) {
+            return Received::Stop;
+        }
+        self.latest.moved = now;
+        match self.latest.phase {
+            Phase::Over(_) => Received::Stop,
+            Phase::Lingering(_) => Received::Discard,
+            _ => {
+                self.latest.received += count as u64;
+                self.reader.position = Position::Delivering;
+                Received::Deliver
+            }
+        }
+    }
+
+    /// The outbox has taken the last delivery. Returns whether to read on. The time that this took is not counted against the
+    /// client.
+    pub(crate) fn delivered(&mut self, now: Instant) -> bool {
+        self.reader.position = Position::Reading;
+        let session = self.reader.session;
+        if self.is_latest(session) {
+            self.latest.moved = now;
+        }
+        if self.is_told(session) {
+            self.wake_application(); // the session ended meanwhile, and the application waits for the rest of it
+        }
+        // A connection that is over is about to be closed. Bytes that are left unread make that a reset; otherwise a client
+        // that is held back would not learn of the end.
+        self.is_latest(session) && !matches!(self.latest.phase, Phase::Over(_))
+    }
+}
+
+/// The steps, under the lock.
+impl Slot {
+    /// Waits for a session after the given one; `None` when the server stops.
+    ///
+    /// A session that has ended is returned, too, unless the next one has begun: the outbox would need room for any number
+    /// of them otherwise.
+    pub(crate) fn next_to_read(&self, last: u64) -> Option<Assignment> {
+        let mut state = self.lock();
+        loop {
+            match state.machine.attend(last) {
+                Turn::Serve => return state.assignment(),
+                Turn::Exit => return None,
+                Turn::Wait(_) | Turn::Again => state = self.change.wait(state, None),
+            }
+        }
+    }
+
+    /// Announces the client in the outbox. Then waits until the application asks for the client's bytes, if the options say
+    /// so, or until the session ends, its connection breaks, or the server stops. Returns whether to read.
+    pub(crate) fn announce(&self, session: &Assignment) -> bool {
+        let mut state = self.put_out(self.lock(), Item::Connected(session.record.clone()));
+        while state.machine.must_be_asked() {
+            state = self.change.wait(state, None);
+        }
+        self.delivered(state)
+    }
+
+    /// Delivers bytes that were read. Returns whether to read on.
+    pub(crate) fn received(&self, session: &Assignment, buffer: Vec<u8>, count: usize) -> bool {
+        let mut state = self.lock();
+        match state.machine.received(count, Instant::now()) {
+            Received::Deliver => {
+                let chunk = Chunk::received(buffer, count, session.number(), &self.pool);
+                let state = self.put_out(state, Item::Data(chunk));
+                self.delivered(state)
+            }
+            discarded => {
+                drop(state);
+                self.pool.put(buffer);
+                discarded == Received::Discard
+            }
+        }
+    }
+
+    /// Puts something into the outbox, and waits for room without the lock. A closed outbox, while the server stops, drops
+    /// it.
+    fn put_out<'a>(&'a self, state: MutexGuard<'a, State>, item: Item) -> MutexGuard<'a, State> {
+        let outbox = match &state.outbox {
+            Some(outbox) => outbox,
+            None => return state,
+        };
+        match outbox.try_send(item) {
+            Ok(()) | Err(TrySendError::Disconnected(_)) => state,
+            Err(TrySendError::Full(item)) => {
+                let outbox = outbox.clone();
+                drop(state);
+                let _ = outbox.send(item);
+                self.lock()
+            }
+        }
+    }
+
+    fn delivered(&self, mut state: MutexGuard<'_, State>) -> bool {
+        let reads_on = state.machine.delivered(Instant::now());
+        self.carry_out(state);
+        reads_on
+    }
+
+    /// The reader exits: the outbox ends after what is in it.
+    pub(crate) fn end_outbox(&self) {
+        self.lock().outbox = None;
+    }
+}

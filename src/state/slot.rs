@@ -1,0 +1,246 @@
+//! The slot: the state that all threads and handles share, behind one lock.
+//!
+//! The decisions are made by the [`Machine`], a plain value. The slot adds what the machine must not know: the lock, the
+//! connection, the listener, the sending ends of the two channels, the busy flag and the signals. A thread locks the slot,
+//! takes a step of the machine, and leaves by [`carry_out`](Slot::carry_out), the only place that acts on what the step
+//! wants done. What each thread asks of the slot is in a file of its own: `accepting`, `reading`, `writing`, `sending` and
+//! `receiving`; `listening` and `stop` have the rest.
+//!
+//! Nothing blocks under the lock. A thread that has unlocked and locks again must not rely on the session being the same:
+//! each step takes the number of the session that it means.
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Instant;
+
+use super::channels::{Item, Parcel};
+use super::effects::Close;
+use super::machine::Machine;
+use super::phase::Event;
+use super::record::Record;
+use crate::net::connection::Connection;
+use crate::sync::monitor::{lock, Condition};
+use crate::values::options::Options;
+use crate::values::pool::Pool;
+use crate::values::signal::{Report, Signal};
+use crate::values::subscribers::Subscribers;
+
+pub(crate) struct Slot {
+    state: Mutex<State>,
+    /// Where senders wait for room in the inbox.
+    pub(super) room: Condition,
+    /// Where all others wait: the acceptor, the reader, the writer, and applications that wait for an end.
+    pub(super) change: Condition,
+    /// A client is being served. Changes under the lock; the acceptor reads it for each newcomer without.
+    pub(super) busy: AtomicBool,
+    /// The application asked for a `Message::Woken` and has not received it yet. Apart from the machine, because a `Session`
+    /// leaves it for later.
+    pub(super) woken: AtomicBool,
+    /// The read buffers. Each server has a pool of its own, which also tells whose chunk a chunk is.
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) signals: Subscribers,
+    pub(crate) options: Options,
+    pub(crate) local_addr: SocketAddr,
+    /// The server bound its first listener itself, so no other process can accept from it.
+    pub(super) owns_listener: bool,
+}
+
+/// What the lock guards.
+pub(super) struct State {
+    pub(super) machine: Machine,
+    /// The latest session; `None` before the first one.
+    pub(super) session: Option<Served>,
+    /// To the writer. There is room for everything that the machine accepts.
+    pub(super) inbox: SyncSender<Parcel>,
+    /// To the application; `None` once the reader has exited, which ends the outbox.
+    pub(super) outbox: Option<SyncSender<Item>>,
+    /// Under `Busy::Refuse`: the new listener, until the acceptor fetches it.
+    pub(super) listener: Option<TcpListener>,
+    /// A second handle of the acceptor's listener, used to wake the acceptor. `None` while the acceptor has no listener.
+    pub(super) waker: Option<TcpListener>,
+    /// The acceptor has closed its listener and is about to exit.
+    pub(super) acceptor_done: bool,
+}
+
+pub(super) struct Served {
+    pub(super) record: Arc<Record>,
+    /// While the session is live or lingers. Nobody else keeps the connection: the reader and the writer borrow it for one
+    /// call at a time, so its descriptor is closed as soon as this is dropped (promises 4 and 6).
+    pub(super) connection: Option<Arc<Connection>>,
+}
+
+/// A session, as the reader and the writer hold it.
+pub(crate) struct Assignment {
+    pub(crate) record: Arc<Record>,
+    connection: Weak<Connection>,
+}
+
+impl Assignment {
+    pub(crate) fn number(&self) -> u64 {
+        self.record.number
+    }
+
+    /// The connection, to be held for one call; `None` once it is over.
+    pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
+        self.connection.upgrade()
+    }
+}
+
+impl State {
+    /// The latest session, for the reader or the writer.
+    pub(super) fn assignment(&self) -> Option<Assignment> {
+        self.session.as_ref().map(|session| Assignment {
+            record: session.record.clone(),
+            connection: session.connection.as_ref().map_or_else(Weak::new, Arc::downgrade),
+        })
+    }
+
+    /// The connection of the latest session, while it is live or lingers.
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        self.session.as_ref()?.connection.as_deref()
+    }
+
+    /// Whether the live connection has been reset while the reader does not read. The kernel reports that once, so the caller
+    /// must pass it on to the machine.
+    pub(super) fn is_found_broken(&self) -> bool {
+        self.machine.is_unread() && self.connection().map_or(false, Connection::is_reset)
+    }
+}
+
+impl Slot {
+    pub(crate) fn new(
+        listener: &TcpListener,
+        owns_listener: bool,
+        local_addr: SocketAddr,
+        options: Options,
+        (inbox, outbox): (SyncSender<Parcel>, SyncSender<Item>),
+    ) -> Slot {
+        // Upper bound of the buffers in use: `depth` in each channel, and five more: one each with the reader, the
+        // application, the writer (which returns gathered buffers at once) and a session's rest, and one being returned.
+        let pool = Pool::new(options.buffer_size, 2 * options.depth + 5);
+        let state = State {
+            machine: Machine::new(&options, local_addr, Instant::now()),
+            session: None,
+            inbox,
+            outbox: Some(outbox),
+            listener: None,
+            waker: listener.try_clone().ok(),
+            acceptor_done: false,
+        };
+        Slot {
+            state: Mutex::new(state),
+            room: Condition::default(),
+            change: Condition::default(),
+            busy: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            pool: Arc::new(pool),
+            signals: Subscribers::default(),
+            options,
+            local_addr,
+            owns_listener,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Unlocks, after everything that the machine's last steps want done. The only place that does it, in this order:
+    ///
+    /// 1. The port is open again before anybody can see the end (promise 4, under `Busy::Refuse`).
+    /// 2. The report is stored before the busy flag is cleared, and the flag before the signal is sent. The signal is sent
+    ///    under the lock, so the next session's `Connected` comes after it.
+    /// 3. The writer and the application are woken by their channels.
+    /// 4. Waiting threads are notified without the lock, or they would only wait for that.
+    /// 5. Last, the client sees the end: *free before told*.
+    pub(super) fn carry_out(&self, mut state: MutexGuard<'_, State>) {
+        let effects = state.machine.take_effects();
+        if effects.reopen {
+            self.reopen(&mut state);
+        }
+        if let (Some(report), Some(session)) = (effects.ended, &state.session) {
+            session.record.end(report);
+            self.busy.store(false, Ordering::Release);
+            self.signals.send(Signal::ProducerFinished(report));
+        }
+        if effects.wake_writer {
+            // An error would mean that the writer has panicked.
+            let _ = state.inbox.try_send(Parcel::Wake);
+        }
+        if effects.wake_application && !state.wake_outbox() {
+            state.machine.wake_dropped();
+        }
+        let connection = match (effects.close, &mut state.session) {
+            (Some(Close::Half), Some(session)) => session.connection.clone(),
+            (Some(Close::Whole | Close::Abort), Some(session)) => session.connection.take(),
+            _ => None,
+        };
+        let room = effects.room && self.room.is_awaited();
+        let change = effects.change && self.change.is_awaited();
+        drop(state);
+        if room {
+            self.room.notify_all();
+        }
+        if change {
+            self.change.notify_all();
+        }
+        if let (Some(connection), Some(how)) = (connection, effects.close) {
+            match how {
+                Close::Half => connection.half_close(),
+                Close::Whole => connection.close(),
+                Close::Abort => connection.abort(),
+            }
+        }
+    }
+
+    /// Something has happened to a session.
+    pub(crate) fn apply(&self, session: u64, event: Event) {
+        let mut state = self.lock();
+        state.machine.apply(session, event, Instant::now());
+        self.carry_out(state);
+    }
+
+    pub(crate) fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.lock().machine.is_stopping()
+    }
+
+    /// The record of the live session.
+    pub(crate) fn current(&self) -> Option<Arc<Record>> {
+        let state = self.lock();
+        state.session.as_ref().filter(|_| state.machine.is_busy()).map(|session| session.record.clone())
+    }
+
+    /// The report of a session: the final one or, while it is live, how things stand.
+    pub(crate) fn report(&self, record: &Record) -> Report {
+        let state = self.lock();
+        // Under the lock: the session cannot end in between.
+        record.report().unwrap_or_else(|| state.machine.report(Instant::now()))
+    }
+
+    /// Whether a newcomer waits for the slot of this session.
+    pub(crate) fn is_awaited(&self, session: u64) -> bool {
+        self.lock().machine.is_awaited(session)
+    }
+
+    /// For the application: waits until a session has ended.
+    pub(crate) fn wait_until_ended(&self, session: u64) {
+        let mut state = self.lock();
+        while !state.machine.is_ended(session) {
+            state = self.change.wait(state, None);
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (listening, busy) = (self.local_addr, self.is_busy());
+        f.debug_struct("Slot").field("local_addr", &listening).field("busy", &busy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,157 @@
+//! What the writer asks of the slot: a session, and what to do next for it. The writer keeps the time.
+
+use std::time::Instant;
+
+use super::account::Output;
+use super::effects::Close;
+use super::machine::{Machine, Turn};
+use super::phase::Event;
+use super::slot::{Assignment, Slot};
+
+/// What the writer has done since it last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Done {
+    pub(crate) sent: u64,
+    /// The memory and the number of the messages that were written or discarded.
+    pub(crate) weight: usize,
+    pub(crate) messages: usize,
+    /// A wake-up was taken out of the inbox.
+    pub(crate) woken: bool,
+}
+
+/// What the writer does next for a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Next {
+    /// Wait for a message, until then at most, and write it.
+    Write(Option<Instant>),
+    /// The same, but drop the message: the connection is broken.
+    Drop(Option<Instant>),
+    /// The session has ended. Drop what is left in the inbox for it.
+    End,
+}
+
+/// The steps, pure.
+impl Machine {
+    /// Wants a session after the given one. Closes a lingering connection when its time is up.
+    pub(crate) fn next_to_write(&mut self, last: u64, now: Instant) -> Turn {
+        if self.latest.number > last {
+            return Turn::Serve;
+        }
+        match self.lingers_until(now) {
+            Some(until) if until <= now => {
+                self.apply(self.latest.number, Event::Release, now);
+                Turn::Again
+            }
+            None if self.is_stopping() => Turn::Exit,
+            until => Turn::Wait(until),
+        }
+    }
+
+    /// Accounts for what the writer has done for a session.
+    pub(crate) fn settle(&mut self, session: u64, done: &Done, now: Instant) {
+        if done.sent > 0 && self.is_live(session) {
+            self.latest.sent += done.sent;
+            self.latest.moved = now;
+        }
+        self.account.give_back(done.weight, done.messages);
+        self.account.wake_queued &= !done.woken;
+        self.effects.room |= done.messages > 0;
+    }
+
+    /// Asks what to do next for a session. A half-close, a finish or a stop happens once everything accepted before it has been
+    /// written.
+    pub(crate) fn next(&mut self, session: u64, broken: bool, now: Instant) -> Next {
+        if broken {
+            self.apply(session, Event::Broken, now);
+        }
+        if self.is_live(session) && self.account.is_drained() {
+            match self.account.output {
+                Output::Finishing => self.apply(session, Event::Finish, now),
+                _ if self.is_stopping() => self.apply(session, Event::Stop, now),
+                Output::HalfClosing => {
+                    self.account.output = Output::HalfClosed;
+                    self.effects.close = Some(Close::Half);
+                }
+                Output::Open | Output::HalfClosed => {}
+            }
+        }
+        let until = self.judge(session, None, now);
+        match self.latest.phase {
+            _ if !self.is_live(session) => Next::End,
+            phase if phase.is_writable() => Next::Write(until),
+            _ => Next::Drop(until),
+        }
+    }
+
+    /// Ends a live session if one of its timeouts has passed. Returns when to check again; `None` if that is not needed.
+    ///
+    /// `blocked` is the time since which a write has made no progress.
+    fn judge(&mut self, session: u64, blocked: Option<Instant>, now: Instant) -> Option<Instant> {
+        let (at, event) = self.due(blocked, now).filter(|_| self.is_live(session))?;
+        if at > now {
+            return Some(at);
+        }
+        self.apply(session, event?, now);
+        None
+    }
+
+    /// A write has made no progress since then. Returns whether to go on with it.
+    pub(crate) fn go_on(&mut self, session: u64, broken: bool, since: Instant, now: Instant) -> bool {
+        if broken {
+            self.apply(session, Event::Broken, now);
+        }
+        self.judge(session, Some(since), now);
+        self.is_latest(session) && self.latest.phase.is_writable()
+    }
+}
+
+/// The steps, under the lock.
+impl Slot {
+    /// Waits for a session after the given one, and meanwhile closes a lingering connection when its time is up. `None` when
+    /// the server stops and the last connection is closed.
+    pub(crate) fn next_to_write(&self, last: u64) -> Option<Assignment> {
+        let mut state = self.lock();
+        loop {
+            match state.machine.next_to_write(last, Instant::now()) {
+                Turn::Serve => return state.assignment(),
+                Turn::Exit => return None,
+                Turn::Wait(until) => state = self.change.wait(state, until),
+                Turn::Again => {
+                    self.carry_out(state);
+                    state = self.lock();
+                }
+            }
+        }
+    }
+
+    /// Asked once per batch: accounts for what the writer has done, and tells it what to do next. Carries out a half-close, a
+    /// finish or a stop if everything accepted before it has been written.
+    pub(crate) fn next(&self, session: &Assignment, done: &Done) -> Next {
+        let (number, now) = (session.number(), Instant::now());
+        let mut state = self.lock();
+        state.machine.settle(number, done, now);
+        let broken = state.is_found_broken();
+        let next = state.machine.next(number, broken, now);
+        self.carry_out(state);
+        next
+    }
+
+    /// A write was blocked, or took only a part, and has made no progress since then. Accounts for `sent` bytes, and checks
+    /// the timeouts. Returns whether to go on writing.
+    pub(crate) fn go_on(&self, session: &Assignment, sent: u64, since: Instant) -> bool {
+        let (number, now) = (session.number(), Instant::now());
+        let mut state = self.lock();
+        state.machine.settle(number, &Done { sent, ..Done::default() }, now);
+        let broken = state.is_found_broken();
+        let writable = state.machine.go_on(number, broken, since, now);
+        self.carry_out(state);
+        writable
+    }
+
+    /// Accounts for what the writer has discarded.
+    pub(crate) fn discarded(&self, done: &Done) {
+        let mut state = self.lock();
+        state.machine.settle(0, done, Instant::now());
+        self.carry_out(state);
+    }
+}

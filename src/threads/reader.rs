@@ -1,0 +1,67 @@
+//! The reader thread: from the client to the outbox.
+//!
+//! Takes one session after the other from the slot and is the only one that puts clients and chunks into the outbox, so they
+//! come out in order without further agreement (promises 2 and 3). It reads without a timeout. When the outbox is full it
+//! waits, and TCP slows the client down (promise 5).
+//!
+//! After the session has ended it keeps reading while the connection lingers, and discards the bytes.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::thread;
+
+use crate::state::phase::Event;
+use crate::state::slot::{Assignment, Slot};
+
+/// The length of the first read of a session. It grows up to `buffer_size` while the client fills the buffers.
+const FIRST_READ: usize = 4096;
+
+/// The reader thread.
+pub(crate) fn run(slot: &Arc<Slot>) {
+    let mut last = 0;
+    while let Some(session) = slot.next_to_read(last) {
+        last = session.number();
+        if slot.announce(&session) {
+            if let Some(event) = read(slot, &session) {
+                slot.apply(last, event);
+            }
+        }
+    }
+    slot.end_outbox();
+}
+
+/// Reads to the client's FIN or an error, which it returns, or until the slot has closed the connection.
+fn read(slot: &Slot, session: &Assignment) -> Option<Event> {
+    let longest = slot.pool.buffer_size;
+    let mut length = FIRST_READ.min(longest);
+    loop {
+        let mut buffer = match slot.pool.take(length) {
+            Ok(buffer) => buffer,
+            Err(_) => return Some(Event::ReadFailed), // there is no memory for it
+        };
+        let result = loop {
+            // Held for one call, and not while waiting for the outbox: only the slot keeps the connection open.
+            let read = session.connection().map(|connection| connection.read(&mut buffer));
+            match read {
+                // `WouldBlock`: the acceptor is looking at the connection at this moment.
+                Some(Err(e)) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
+                    thread::yield_now();
+                }
+                result => break result,
+            }
+        };
+        let count = match result {
+            Some(Ok(count)) if count > 0 => count,
+            ended => {
+                slot.pool.put(buffer);
+                return ended.map(|read| if read.is_ok() { Event::Fin } else { Event::ReadFailed });
+            }
+        };
+        if count == buffer.len() {
+            length = longest.min(4 * count); // there is probably more
+        }
+        if !slot.received(session, buffer, count) {
+            return None;
+        }
+    }
+}
