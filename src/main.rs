@@ -16,6 +16,7 @@ mod command {
     pub mod pipes;
     pub mod reaper;
     pub mod relay;
+    pub mod request;
     #[cfg(unix)]
     pub mod socket_pair;
     pub mod stream;
@@ -38,12 +39,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use command::args::{self, Args, Command, Listen, Request};
+use command::args;
 use command::exec::{self, Exec};
 use command::forward::Forward;
 use command::log::{Complaints, Log};
 use command::pipe::Pipe;
 use command::reaper::Reaper;
+use command::request::{Args, Command, Listen, Request};
 use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 

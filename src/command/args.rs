@@ -1,7 +1,8 @@
-//! Gives the command line its meaning. An error is one sentence that names the argument and what was expected.
+//! Owns the table of options: their names, what kind of value each one takes, and how often it may be given. `parse` reads
+//! the whole command line into a `Draft` and has it checked. An error is one sentence that names the argument and what was
+//! expected.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use single_server::{Busy, Options};
@@ -9,54 +10,8 @@ use single_server::{Busy, Options};
 use super::draft::Draft;
 use super::help::HELP;
 use super::parser::{Item, Parser};
+use super::request::Request;
 use super::values::{self, DURATION, SIZE};
-
-/// What was asked for.
-#[allow(clippy::large_enum_variant)] // there is one of it
-pub enum Request {
-    Run(Box<Args>),
-    /// Print this on standard output and exit.
-    Print(String),
-}
-
-pub struct Args {
-    pub command: Command,
-    pub listen: Listen,
-    pub options: Options,
-    /// Also in `options`, but the commands need it: how long the other side of a session may take no byte.
-    pub idle_timeout: Option<Duration>,
-    pub once: bool,
-    pub quiet: bool,
-}
-
-pub enum Command {
-    Echo,
-    Pipe(Direction),
-    Exec {
-        program: OsString,
-        arguments: Vec<OsString>,
-        stderr: bool,
-    },
-    /// The target is `HOST:PORT`, resolved for each client.
-    Forward {
-        target: String,
-        retry: Duration,
-    },
-}
-
-/// Which way `pipe` carries bytes.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    Both,
-    RecvOnly,
-    SendOnly,
-}
-
-pub enum Listen {
-    On(Vec<SocketAddr>),
-    /// The listening socket is standard input.
-    Stdin,
-}
 
 pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     let mut parser = Parser::new(arguments);
@@ -163,7 +118,7 @@ fn timeout(parser: &mut Parser<impl Iterator<Item = OsString>>, option: &str) ->
     value(parser, option, expected, |text| values::duration(text).filter(long_enough))
 }
 
-/// Stores a value that may be given once only: of two, one would be ignored without a word.
+/// Stores the value of an option that may be given only once. Otherwise one of two values would be ignored silently.
 fn once<T>(option: &str, place: &mut Option<T>, value: T) -> Result<(), String> {
     match place.replace(value) {
         None => Ok(()),

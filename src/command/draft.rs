@@ -1,14 +1,15 @@
-//! What the command line has said, checked as a whole: which options go together, and with which command.
+//! Owns the rules for the command line as a whole: which options can be combined, and which command each belongs to.
+//! `args.rs` fills a `Draft` in, one option at a time; `Draft::check` turns it into `Args`.
 
 use std::ffi::OsString;
 use std::time::Duration;
 
 use single_server::{Busy, Options};
 
-use super::args::{Args, Command, Direction, Listen};
+use super::request::{Args, Command, Direction, Listen};
 use super::values;
 
-/// What has been read so far.
+/// The options and words that have been read so far.
 #[derive(Default)]
 pub struct Draft {
     pub listen: Option<String>,
@@ -30,7 +31,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Puts it together.
+    /// Returns the arguments if they fit together.
     pub fn check(self, mut options: Options) -> Result<Args, String> {
         let command = self.command()?;
         let listen = match self.listen.as_deref().unwrap_or("1601") {

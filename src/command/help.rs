@@ -1,4 +1,4 @@
-//! The text of `--help`, at most 80 columns wide.
+//! Owns the text of `--help`, at most 80 columns wide.
 
 pub const HELP: &str = "\
 A TCP server that serves one client at a time

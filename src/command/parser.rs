@@ -1,4 +1,5 @@
-//! Splits the command line into options, their values and plain words. What they mean is decided in `args.rs`.
+//! Owns the syntax of the command line: splits it into options, their values and plain words. It knows no option; `args.rs`
+//! decides what they mean.
 
 use std::ffi::OsString;
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use single_server::{Control, Inbox, SendError, Session};
 
-use super::args::Direction;
+use super::request::Direction;
 use super::Outcome;
 
 /// A client that has sent its last byte may wait for an answer, as in `echo AT | ncat ...`, or it may have gone; TCP does

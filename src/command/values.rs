@@ -1,4 +1,5 @@
-//! Values of options: durations, sizes and addresses. An error says what was expected; `args.rs` adds the option.
+//! Owns the syntax of values: durations, sizes and addresses, as functions of a text. An error says what was expected; the
+//! caller adds the option.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;

@@ -1,0 +1,58 @@
+//! The result of reading the command line, as plain types without code. `args.rs` and `draft.rs` create them; `main.rs` and
+//! the commands use them. This file imports neither of these.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use single_server::Options;
+
+/// What the user asked for.
+#[allow(clippy::large_enum_variant)] // only one is ever created
+pub enum Request {
+    Run(Box<Args>),
+    /// Print this on standard output and exit.
+    Print(String),
+}
+
+/// All that `main` needs to run the server. Every value has been checked.
+pub struct Args {
+    pub command: Command,
+    pub listen: Listen,
+    pub options: Options,
+    /// Also in `options`. `exec` and `forward` need it for the other side of a session: how long it may take no byte.
+    pub idle_timeout: Option<Duration>,
+    pub once: bool,
+    pub quiet: bool,
+}
+
+/// The command, with its own options and arguments.
+pub enum Command {
+    Echo,
+    Pipe(Direction),
+    Exec {
+        program: OsString,
+        arguments: Vec<OsString>,
+        stderr: bool,
+    },
+    /// The target is `HOST:PORT`, resolved for each client.
+    Forward {
+        target: String,
+        retry: Duration,
+    },
+}
+
+/// Which way `pipe` carries bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    Both,
+    RecvOnly,
+    SendOnly,
+}
+
+/// Where the server listens.
+pub enum Listen {
+    On(Vec<SocketAddr>),
+    /// The listening socket is standard input.
+    Stdin,
+}
