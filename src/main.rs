@@ -20,6 +20,9 @@ mod command {
     #[cfg(unix)]
     pub mod socket_pair;
     pub mod stream;
+    // How a timeout is reported is a fact of the system, which the library and the command both need.
+    #[path = "../net/timeout.rs"]
+    pub mod timeout;
     pub mod values;
 
     /// How it went with a client.

@@ -162,11 +162,11 @@ fn a_server_with_the_largest_settings_works() {
 #[test]
 fn errors_of_bind_name_the_invalid_setting_or_the_address() {
     let name = |options: Options| options.bind("127.0.0.1:0").unwrap_err().to_string();
-    assert!(name(Options::new().buffer_size(0)).contains("buffer_size"));
-    assert!(name(Options::new().buffer_size(usize::MAX)).contains("buffer_size"));
+    assert!(name(Options::new().buffer_size(0)).contains("buffer size"));
+    assert!(name(Options::new().buffer_size(usize::MAX)).contains("buffer size"));
     assert!(name(Options::new().depth(0)).contains("depth"));
     assert!(name(Options::new().depth(usize::MAX)).contains("depth"));
-    assert!(name(Options::new().idle_timeout(Duration::ZERO)).contains("idle_timeout"));
+    assert!(name(Options::new().idle_timeout(Duration::ZERO)).contains("idle timeout"));
     assert!(name(Options::new().busy(Busy::Tell(vec![b'x'; 4097]))).contains("4,096"));
     let taken = SingleServer::bind("127.0.0.1:0").unwrap();
     let error = SingleServer::bind(taken.local_addr()).unwrap_err();

@@ -57,9 +57,6 @@ impl Draft {
                 if !message.ends_with('\n') {
                     message.push('\n');
                 }
-                if message.len() > 4096 {
-                    return Err("--busy-message has over 4,096 bytes; give a shorter text".to_string());
-                }
                 Busy::Tell(message.into_bytes())
             }
             (_, Some(_)) => {
@@ -81,6 +78,7 @@ impl Draft {
             options = options.depth(depth);
         }
         let options = options.busy(busy);
+        options.check().map_err(|e| e.to_string())?;
         Ok(Args { command, listen, options, idle_timeout, once: self.once, quiet: self.quiet })
     }
 

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use single_server::{Inbox, Session};
 
-use super::stream::{is_timeout, Stream, PATIENCE};
+use super::stream::{Stream, PATIENCE};
+use super::timeout::is_timeout;
 
 /// The most that is read at once.
 const PIECE: usize = 64 * 1024;

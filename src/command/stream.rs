@@ -1,7 +1,7 @@
 //! What a session can be connected to: a byte stream in both directions whose writes can time out and whose reads can be
 //! ended by another thread.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -45,9 +45,4 @@ impl Stream for UnixStream {
     fn shutdown(&self, how: Shutdown) {
         let _ = UnixStream::shutdown(self, how);
     }
-}
-
-/// Of a timeout that was set on a stream. On Unix, `TimedOut` is the end of a connection whose other side has vanished.
-pub fn is_timeout(error: &io::Error) -> bool {
-    error.kind() == if cfg!(unix) { ErrorKind::WouldBlock } else { ErrorKind::TimedOut }
 }

@@ -14,6 +14,9 @@ use crate::values::signal::Report;
 /// A message of the [`Outbox`](crate::Outbox). Each session gives one `Connected`, any number of `Data`, and one
 /// `ProducerFinished`, and only then comes the next session's `Connected`.
 ///
+/// A session that ends, and is followed by the next one, before the reader thread has run is not announced here; its
+/// [signals](crate::Signal) are sent. The outbox would otherwise need room for any number of such sessions.
+///
 /// # Examples
 ///
 /// ```

@@ -46,6 +46,9 @@ pub enum Busy {
 /// Effectively infinite, but small enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
+/// The writer wakes up every eighth of a timeout.
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(8);
+
 /// Polling for longer than this only costs processor time, and would delay a stop.
 const LONGEST_YIELD: Duration = Duration::from_millis(10);
 
@@ -138,7 +141,7 @@ impl Options {
     /// use single_server::Options;
     ///
     /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
-    /// assert_eq!(error.to_string(), "buffer_size is 0; it must be from 1 to 1,073,741,824 bytes");
+    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
     /// ```
     pub fn buffer_size(mut self, bytes: usize) -> Options {
         self.buffer_size = bytes;
@@ -428,19 +431,32 @@ impl Options {
 }
 
 impl Options {
-    /// Names the first setting that is out of range.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        let too_short = |time: Option<Duration>| time.filter(|time| *time < Duration::from_millis(8));
+    /// Checks that every setting is in its range, as [`bind`](Options::bind) and [`listen_on`](Options::listen_on) do.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), naming the first setting that is not, and its range.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    ///
+    /// let error = Options::new().depth(0).check().unwrap_err();
+    /// assert_eq!(error.to_string(), "the depth is 0; it must be from 1 to 65,536 messages");
+    /// ```
+    pub fn check(&self) -> io::Result<()> {
+        let too_short = |time: Option<Duration>| time.filter(|time| *time < SHORTEST_TIMEOUT);
         let wrong = if self.buffer_size == 0 || self.buffer_size > 1 << 30 {
-            format!("buffer_size is {}; it must be from 1 to 1,073,741,824 bytes", self.buffer_size)
+            format!("the buffer size is {}; it must be from 1 to 1,073,741,824 bytes", self.buffer_size)
         } else if self.depth == 0 || self.depth > 1 << 16 {
-            format!("depth is {}; it must be from 1 to 65,536 messages", self.depth)
+            format!("the depth is {}; it must be from 1 to 65,536 messages", self.depth)
         } else if self.yield_time > LONGEST_YIELD {
-            format!("yield_time is {:?}; it must be at most 10 ms", self.yield_time)
+            format!("the yield time is {:?}; it must be at most {LONGEST_YIELD:?}", self.yield_time)
         } else if let Some(time) = too_short(self.idle_timeout) {
-            format!("idle_timeout is {time:?}; it must be at least 8 ms, or `None`")
+            format!("the idle timeout is {time:?}; it must be at least {SHORTEST_TIMEOUT:?}")
         } else if let Some(time) = too_short(self.close_timeout) {
-            format!("close_timeout is {time:?}; it must be at least 8 ms, or `None`")
+            format!("the close timeout is {time:?}; it must be at least {SHORTEST_TIMEOUT:?}")
         } else {
             match &self.busy {
                 Busy::Tell(message) if message.len() > 4096 => {
