@@ -485,7 +485,7 @@ fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_close_timeout() {
 }
 
 #[test]
-fn a_close_timeout_without_sense_is_told_by_name() {
+fn a_close_timeout_that_is_too_short_is_an_error_that_names_it() {
     let error = Options::new().close_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap_err();
-    assert!(error.to_string().contains("close_timeout"), "{error}");
+    assert!(error.to_string().contains("close timeout"), "{error}");
 }

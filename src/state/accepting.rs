@@ -38,7 +38,7 @@ impl Machine {
             return false;
         }
         self.latest = Session::new(self.latest.number + 1, Phase::Open, peer, now);
-        self.effects.change = true;
+        self.effects.turn = true;
         true
     }
 

@@ -15,7 +15,9 @@ pub(crate) struct Effects {
     pub(super) wake_application: bool,
     /// Wake the senders that wait for room.
     pub(super) room: bool,
-    /// Wake all others that wait: acceptor, reader, writer, and applications that wait for an end.
+    /// Wake the reader and the writer, if they wait for a session.
+    pub(super) turn: bool,
+    /// Wake all others that wait: the acceptor, a reader that must be asked, and applications that wait for an end.
     pub(super) change: bool,
     /// After everything else, without the lock: shut the connection down.
     pub(super) close: Option<Close>,

@@ -75,7 +75,7 @@ pub(super) enum Position {
 pub(crate) enum Turn {
     /// The latest session.
     Serve,
-    /// Wait for a change, until then at most, and ask again.
+    /// Wait for the next turn, until then at most, and ask again.
     Wait(Option<Instant>),
     /// Ask again once the effects are carried out.
     Again,
@@ -197,7 +197,7 @@ impl Machine {
             // when the linger time is up.
             _ if !before.is_live() => {
                 self.effects.close = Some(Close::Whole);
-                self.effects.change |= self.is_stopping();
+                self.effects.turn |= self.is_stopping();
                 return;
             }
             (_, Some(reason)) => self.end(Report { reason, ..report }, now),
@@ -250,6 +250,7 @@ impl Machine {
         self.stop_by.get_or_insert(by);
         self.wake_writer();
         self.effects.room = true;
+        self.effects.turn = true;
         self.effects.change = true;
     }
 }

@@ -90,7 +90,7 @@ impl Slot {
             match state.machine.attend(last) {
                 Turn::Serve => return state.assignment(),
                 Turn::Exit => return None,
-                Turn::Wait(_) | Turn::Again => state = self.change.wait(state, None),
+                Turn::Wait(_) | Turn::Again => state = self.turn.wait(state, None),
             }
         }
     }

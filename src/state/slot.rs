@@ -32,7 +32,10 @@ pub(crate) struct Slot {
     state: Mutex<State>,
     /// Where senders wait for room in the inbox.
     pub(super) room: Condition,
-    /// Where all others wait: the acceptor, the reader, the writer, and applications that wait for an end.
+    /// Where the reader and the writer wait for a session. Apart from `change`, or each end would wake a reader that only
+    /// waits for the next client.
+    pub(super) turn: Condition,
+    /// Where all others wait: the acceptor, a reader that must be asked, and applications that wait for an end.
     pub(super) change: Condition,
     /// A client is being served. Changes under the lock; the acceptor reads it for each newcomer without.
     pub(super) busy: AtomicBool,
@@ -133,6 +136,7 @@ impl Slot {
         Slot {
             state: Mutex::new(state),
             room: Condition::default(),
+            turn: Condition::default(),
             change: Condition::default(),
             busy: AtomicBool::new(false),
             woken: AtomicBool::new(false),
@@ -178,14 +182,14 @@ impl Slot {
             (Some(Close::Whole | Close::Abort), Some(session)) => session.connection.take(),
             _ => None,
         };
-        let room = effects.room && self.room.is_awaited();
-        let change = effects.change && self.change.is_awaited();
+        let conditions =
+            [(effects.room, &self.room), (effects.turn, &self.turn), (effects.change, &self.change)];
+        let awaited = conditions.map(|(wanted, condition)| wanted && condition.is_awaited());
         drop(state);
-        if room {
-            self.room.notify_all();
-        }
-        if change {
-            self.change.notify_all();
+        for ((_, condition), awaited) in conditions.iter().zip(awaited) {
+            if awaited {
+                condition.notify_all();
+            }
         }
         if let (Some(connection), Some(how)) = (connection, effects.close) {
             match how {

@@ -115,7 +115,7 @@ impl Slot {
             match state.machine.next_to_write(last, Instant::now()) {
                 Turn::Serve => return state.assignment(),
                 Turn::Exit => return None,
-                Turn::Wait(until) => state = self.change.wait(state, until),
+                Turn::Wait(until) => state = self.turn.wait(state, until),
                 Turn::Again => {
                     self.carry_out(state);
                     state = self.lock();
