@@ -200,10 +200,14 @@ impl SingleServer {
         &self.outbox
     }
 
-    /// Subscribes to signals from now on: who connected, who was refused, and how each session ended.
+    /// Subscribes to signals: who connected, who was refused, and how each session ended.
     ///
-    /// Each subscription holds up to 1,024 unread signals. Signals that do not fit are dropped, and [`Signal::Missed`]
-    /// precedes the next one that fits. The subscription ends when the server has stopped.
+    /// The first subscription begins with the first client, even if it connected before this call; up to 128 signals are
+    /// kept for that. Further subscriptions begin now.
+    ///
+    /// Each subscription holds up to 1,024 unread signals. Signals that do not fit are dropped, so it is the newest ones that a
+    /// full subscription loses, and [`Signal::Missed`] precedes the next one that fits. So read it continuously. The
+    /// subscription ends when the server has stopped.
     ///
     /// # Examples
     ///

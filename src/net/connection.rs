@@ -16,6 +16,10 @@ type Stream = TcpStream;
 /// The maximum number of messages in one write.
 pub(crate) const GATHER: usize = 128;
 
+/// A read or write that has failed although the connection stands is repeated so often, with these pauses.
+pub(crate) const REPEATS: u32 = 100;
+pub(crate) const PAUSE: Duration = Duration::from_millis(10);
+
 /// A blocked write returns this often, so the writer can check its deadlines.
 const WRITE_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -48,9 +52,18 @@ impl Connection {
         (&self.stream).write_vectored(&slices[..chunks.len().min(GATHER)])
     }
 
-    /// Whether the connection has been reset. The kernel reports this once, so the caller must act on it.
-    pub(crate) fn is_reset(&self) -> bool {
-        !matches!(self.stream.take_error(), Ok(None))
+    /// Whether the connection is dead. The kernel reports the error once, so the caller must act on it.
+    ///
+    /// A pending error alone does not tell: on Linux it may also be one that the connection survives, such as an ICMP
+    /// "unreachable" (RFC 1122, section 4.2.3.9). Only a dead connection has lost its peer.
+    pub(crate) fn is_dead(&self) -> bool {
+        !matches!(self.stream.take_error(), Ok(None)) && !self.survives()
+    }
+
+    /// Whether the connection still stands after a read or write has failed, so the call can be repeated. Not known on
+    /// Windows.
+    pub(crate) fn survives(&self) -> bool {
+        !cfg!(windows) && self.stream.peer_addr().is_ok()
     }
 
     /// Peeks at the connection without waiting: `Some(false)` if the client's FIN comes next, `Some(true)` for a reset,
@@ -67,6 +80,7 @@ impl Connection {
             Ok(0) => Some(false),
             Ok(_) => None,
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
+            Err(_) if self.survives() => None,
             Err(_) => Some(true),
         }
     }

@@ -6,7 +6,7 @@
 //! when a session is cut, and pauses of some milliseconds while the client does not read.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Mutex;
 use std::thread;
@@ -61,6 +61,10 @@ impl Stream {
     /// Returns no information, because a real peek would interfere with a write.
     pub(crate) fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
         Err(ErrorKind::WouldBlock.into())
+    }
+
+    pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.peer_addr()
     }
 
     pub(crate) fn take_error(&self) -> io::Result<Option<io::Error>> {

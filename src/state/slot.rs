@@ -109,7 +109,7 @@ impl State {
     /// Whether the live connection has been reset while the reader does not read. The kernel reports that once, so the caller
     /// must pass it on to the machine.
     pub(super) fn is_found_broken(&self) -> bool {
-        self.machine.is_unread() && self.connection().map_or(false, Connection::is_reset)
+        self.machine.is_unread() && self.connection().map_or(false, Connection::is_dead)
     }
 }
 

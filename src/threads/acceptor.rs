@@ -57,6 +57,8 @@ impl Acceptor {
                     self.meet(stream, peer);
                 }
                 Err(e) if is_about_one_client(&e) => {}
+                // Somebody else who holds a listener that was handed in has made it non-blocking.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock && self.make_blocking() => {}
                 Err(e) => self.wait_out("accept a connection", e),
             }
         }
@@ -77,6 +79,10 @@ impl Acceptor {
             }
         }
         self.listener.as_ref().filter(|_| !self.slot.is_stopping())
+    }
+
+    fn make_blocking(&self) -> bool {
+        self.listener.as_ref().map_or(false, |listener| listener.set_nonblocking(false).is_ok())
     }
 
     /// A client has connected: serve it, or apply the policy.

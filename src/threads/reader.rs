@@ -6,10 +6,11 @@
 //!
 //! After the session has ended it keeps reading while the connection lingers, and discards the bytes.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::thread;
 
+use crate::net::connection::{PAUSE, REPEATS};
 use crate::state::phase::Event;
 use crate::state::slot::{Assignment, Slot};
 
@@ -30,6 +31,28 @@ pub(crate) fn run(slot: &Arc<Slot>) {
     slot.end_outbox();
 }
 
+/// Reads something, the FIN, or an error that ends the connection; `None` if the slot has closed it.
+fn read_once(session: &Assignment, buffer: &mut [u8]) -> Option<io::Result<usize>> {
+    let mut failures = 0;
+    loop {
+        // Held for one call, and not while waiting for the outbox: only the slot keeps the connection open.
+        let connection = session.connection()?;
+        match connection.read(buffer) {
+            // `WouldBlock`: another thread is looking at the connection at this moment.
+            Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
+                drop(connection);
+                thread::yield_now();
+            }
+            Err(_) if failures < REPEATS && connection.survives() => {
+                drop(connection);
+                failures += 1;
+                thread::sleep(PAUSE);
+            }
+            result => return Some(result),
+        }
+    }
+}
+
 /// Reads to the client's FIN or an error, which it returns, or until the slot has closed the connection.
 fn read(slot: &Slot, session: &Assignment) -> Option<Event> {
     let longest = slot.pool.buffer_size;
@@ -39,18 +62,7 @@ fn read(slot: &Slot, session: &Assignment) -> Option<Event> {
             Ok(buffer) => buffer,
             Err(_) => return Some(Event::ReadFailed), // there is no memory for it
         };
-        let result = loop {
-            // Held for one call, and not while waiting for the outbox: only the slot keeps the connection open.
-            let read = session.connection().map(|connection| connection.read(&mut buffer));
-            match read {
-                // `WouldBlock`: the acceptor is looking at the connection at this moment.
-                Some(Err(e)) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
-                    thread::yield_now();
-                }
-                result => break result,
-            }
-        };
-        let count = match result {
+        let count = match read_once(session, &mut buffer) {
             Some(Ok(count)) if count > 0 => count,
             ended => {
                 slot.pool.put(buffer);

@@ -6,13 +6,14 @@
 //! the slot what to do next. It also ends the last session when the server stops. Between messages it checks the timeouts, so
 //! no other thread needs one.
 
-use std::io;
+use std::io::ErrorKind;
 use std::mem;
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
-use crate::net::connection::GATHER;
+use crate::net::connection::{GATHER, PAUSE, REPEATS};
 use crate::net::timeout::is_timeout;
 use crate::state::channels::Parcel;
 use crate::state::phase::Event;
@@ -104,8 +105,13 @@ impl Writer {
     fn write(&mut self, session: &Assignment) {
         let mut first = 0;
         let mut progress = Instant::now();
+        let mut failures = 0;
         while let Some(connection) = session.connection() {
             let written = connection.write(&self.gathered[first..]);
+            let repeats = match &written {
+                Err(e) if e.kind() != ErrorKind::BrokenPipe => failures < REPEATS && connection.survives(),
+                _ => false,
+            };
             drop(connection);
             match written {
                 Ok(mut count) => {
@@ -119,9 +125,14 @@ impl Writer {
                     }
                     self.gathered[first].advance(count);
                     progress = Instant::now();
+                    failures = 0;
                 }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if is_timeout(&e) => {}
+                Err(_) if repeats => {
+                    failures += 1;
+                    thread::sleep(PAUSE);
+                }
                 Err(_) => return self.slot.apply(session.number(), Event::Broken),
             }
             if !self.slot.go_on(session, mem::take(&mut self.done.sent), progress) {

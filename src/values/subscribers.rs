@@ -4,6 +4,7 @@
 //! Sending never waits: a subscriber that does not read loses signals and gets their number, but it delays nobody and takes
 //! no more memory (promises 5 and 7).
 
+use std::mem;
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TrySendError};
 use std::sync::Mutex;
 
@@ -16,11 +17,20 @@ const CAPACITY: usize = 1024;
 /// new subscription first removes dropped ones.
 const CROWD: usize = 8;
 
+/// How many signals are kept for the first subscriber. The server accepts clients before anybody can have subscribed.
+const EARLY: usize = 128;
+
 #[derive(Default)]
 pub(crate) struct Subscribers(Mutex<Subscriptions>);
 
 #[derive(Default)]
 struct Subscriptions {
+    /// The first signals, until the first subscription begins with them.
+    early: Vec<Signal>,
+    /// How many more there were.
+    early_missed: u64,
+    /// There has been a subscription.
+    subscribed: bool,
     list: Vec<Subscriber>,
     /// How many were left after dropped ones were last removed. They are removed again at twice that number plus `CROWD`.
     surviving: usize,
@@ -36,6 +46,14 @@ impl Subscribers {
     pub(crate) fn subscribe(&self) -> Receiver<Signal> {
         let (signals, receiver) = sync_channel(CAPACITY);
         let mut subscriptions = lock(&self.0);
+        let mut subscriber = Subscriber { signals, missed: 0 };
+        if !subscriptions.subscribed {
+            subscriptions.subscribed = true;
+            for signal in mem::take(&mut subscriptions.early) {
+                subscriber.send(Some(&signal));
+            }
+            subscriber.missed = subscriptions.early_missed;
+        }
         if subscriptions.closed {
             return receiver;
         }
@@ -43,13 +61,20 @@ impl Subscribers {
             subscriptions.list.retain_mut(|subscriber| subscriber.send(None));
             subscriptions.surviving = subscriptions.list.len();
         }
-        subscriptions.list.push(Subscriber { signals, missed: 0 });
+        subscriptions.list.push(subscriber);
         receiver
     }
 
     /// Sends a copy to every subscriber that has room for it, and removes dropped subscribers.
     pub(crate) fn send(&self, signal: Signal) {
-        lock(&self.0).list.retain_mut(|subscriber| subscriber.send(Some(&signal)));
+        let mut subscriptions = lock(&self.0);
+        if subscriptions.subscribed {
+            subscriptions.list.retain_mut(|subscriber| subscriber.send(Some(&signal)));
+        } else if subscriptions.early.len() < EARLY {
+            subscriptions.early.push(signal);
+        } else {
+            subscriptions.early_missed += 1;
+        }
     }
 
     /// Ends every subscription, after the signals already sent.
