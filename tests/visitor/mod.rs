@@ -2,6 +2,9 @@
 
 #![allow(dead_code)] // each test program uses only a part
 
+#[cfg(target_os = "linux")]
+pub mod network;
+
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{self, Receiver};
