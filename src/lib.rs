@@ -97,7 +97,7 @@ mod threads {
 /// What the threads and the handles share: a state machine, and the slot, which guards it and acts for it.
 mod state {
     // What each thread asks of the slot.
-    mod accepting;
+    pub(crate) mod accepting;
     mod reading;
     mod receiving;
     mod sending;
@@ -132,6 +132,7 @@ mod values {
     pub(crate) mod options;
     pub(crate) mod pool;
     pub(crate) mod prefix;
+    pub(crate) mod seen;
     pub(crate) mod signal;
     pub(crate) mod subscribers;
 }

@@ -489,3 +489,34 @@ fn a_close_timeout_that_is_too_short_is_an_error_that_names_it() {
     let error = Options::new().close_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap_err();
     assert!(error.to_string().contains("close timeout"), "{error}");
 }
+
+#[test]
+fn a_client_that_returns_at_once_is_served_while_others_are_refused() {
+    let _turn = TURN.lock();
+    let echo = echo(Options::new());
+    for _ in 0..500 {
+        let mut client = connect(echo.addr);
+        ping(&mut client).unwrap();
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+        drop(client);
+        let mut again = connect(echo.addr);
+        ping(&mut again).expect("it is served");
+        drop(again);
+    }
+}
+
+#[test]
+fn a_client_that_leaves_with_something_unread_and_returns_is_served_while_others_are_refused() {
+    let _turn = TURN.lock();
+    let echo = echo(Options::new());
+    for _ in 0..500 {
+        let mut client = connect(echo.addr);
+        ping(&mut client).unwrap();
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+        client.write_all(b"the last words").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut again = connect(echo.addr);
+        ping(&mut again).expect("it is served");
+        drop((client, again));
+    }
+}

@@ -351,3 +351,37 @@ fn etimedout_from_tcp_ends_the_session_as_a_reset() {
         }
     }
 }
+
+#[test]
+fn a_client_that_goes_on_sending_is_disconnected_after_the_session_timeout() {
+    let timeout = Duration::from_millis(200);
+    let echo = echo(Options::new().idle_timeout(LONG_IDLE).session_timeout(timeout));
+    let mut client = connect(echo.addr);
+    while ping(&mut client).is_ok() {
+        thread::sleep(Duration::from_millis(1));
+    }
+    let report = next_report(&echo.signals);
+    assert_eq!(report.reason, Reason::TimeUp);
+    assert!(report.lasted >= timeout, "{report:?}");
+}
+
+/// A container that is paused, a debugger, a laptop that sleeps: the clock goes on while the process does not.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() {
+    let echo = start(&["--idle-timeout", "200ms", "echo"], |_| {});
+    let signal = |name: &str| {
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([name, &echo.id()]).status().unwrap().success());
+    };
+    for _ in 0..20 {
+        let mut client = connect_until_served(echo.addr);
+        signal("-STOP");
+        client.write_all(b"pong").unwrap();
+        thread::sleep(Duration::from_millis(250)); // longer than the timeout
+        signal("-CONT");
+        let mut back = [0; 4];
+        client.read_exact(&mut back).expect("the session goes on");
+        assert_eq!(&back, b"pong");
+    }
+}

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Control, Message, Options, Session, SingleServer};
+use single_server::{Control, Message, Options, Session, Signal, SingleServer};
 use visitor::*;
 
 /// A debug console in a daemon whose main thread has something to do ten times a second.
@@ -297,4 +297,41 @@ fn two_servers_are_chained_by_their_boxes() {
     assert!(rest(&mut other).is_empty(), "the end is passed on");
     controls.iter().for_each(Control::stop);
     in_time("the chain", move || running.join().unwrap());
+}
+
+#[test]
+fn the_first_subscription_begins_with_the_first_client() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let first = connect(server.local_addr());
+    becomes(true, || server.is_busy());
+    for _ in 0..3 {
+        assert!(rest(&mut connect(server.local_addr())).is_empty());
+    }
+    let signals = server.signal();
+    assert_eq!(signals.recv_timeout(DEADLINE), Ok(Signal::Connected(first.local_addr().unwrap())));
+    for _ in 0..3 {
+        assert!(matches!(signals.recv_timeout(DEADLINE), Ok(Signal::Refused { .. })));
+    }
+    // The others begin when they are made.
+    let others = server.signal();
+    drop(first);
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    assert!(matches!(next_message(&server), Message::ProducerFinished(_)));
+    assert!(matches!(others.recv_timeout(DEADLINE), Ok(Signal::ProducerFinished(_))));
+}
+
+#[test]
+fn the_first_subscription_tells_how_many_early_signals_it_has_missed() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let _first = connect(server.local_addr());
+    becomes(true, || server.is_busy());
+    for _ in 0..130 {
+        assert!(rest(&mut connect(server.local_addr())).is_empty());
+    }
+    let signals = server.signal();
+    assert!(rest(&mut connect(server.local_addr())).is_empty());
+    let all: Vec<Signal> = (0..130).map(|_| signals.recv_timeout(DEADLINE).unwrap()).collect();
+    assert!(matches!(all[0], Signal::Connected(_)));
+    assert_eq!(all.iter().filter(|signal| matches!(signal, Signal::Refused { .. })).count(), 128);
+    assert!(all.contains(&Signal::Missed(3)), "{:?}", all.last());
 }

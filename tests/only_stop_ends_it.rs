@@ -152,6 +152,25 @@ fn a_non_blocking_listener_is_made_blocking() {
 }
 
 #[test]
+fn a_listener_that_another_holder_makes_non_blocking_goes_on_at_once() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let other_holder = listener.try_clone().unwrap();
+    let server = Options::new().listen_on(listener).unwrap();
+    let signals = server.signal();
+    for _ in 0..20 {
+        other_holder.set_nonblocking(true).unwrap();
+        let client = connect(server.local_addr());
+        match signals.recv_timeout(DEADLINE).unwrap() {
+            Signal::Connected(peer) => assert_eq!(peer, client.local_addr().unwrap()),
+            other => panic!("{other}"), // a fault, and a pause
+        }
+        drop(client);
+        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        next_report(&signals);
+    }
+}
+
+#[test]
 fn a_server_with_the_largest_settings_works() {
     let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
     let echo = echo(options.yield_time(Duration::from_millis(10)));

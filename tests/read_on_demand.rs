@@ -158,3 +158,74 @@ fn a_session_that_is_dropped_before_the_first_read_delivers_its_answer_to_a_clie
     control.stop();
     in_time("the application", move || serving.join().unwrap());
 }
+
+#[test]
+fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once() {
+    let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    for _ in 0..20 {
+        let gone = connect(server.local_addr());
+        next_connected(&signals);
+        drop(gone);
+        // Nobody asks for its bytes. The newcomer is served without a retry.
+        let next = connect(server.local_addr());
+        let report = next_report(&signals);
+        assert_eq!((report.reason, report.received, report.complete), (Reason::ClientClosed, 0, true));
+        assert_eq!(next_connected(&signals), next.local_addr().unwrap());
+        drop(next);
+        while server.is_busy() {
+            // It has left, too, and the next look is at a newcomer.
+            let _ = TcpStream::connect(server.local_addr()).map(|mut other| other.read(&mut [0]));
+            thread::yield_now();
+        }
+        while signals.try_recv().is_ok() {}
+    }
+}
+
+#[test]
+fn a_client_that_leaves_without_a_word_is_noticed_although_nobody_follows() {
+    let server = on_demand().close_timeout(Duration::from_millis(80)).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    drop(connect(server.local_addr()));
+    assert_eq!(next_report(&signals).reason, Reason::ClientClosed);
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    assert_eq!(only_end(&server).received, 0);
+}
+
+#[test]
+fn a_client_that_has_sent_and_left_before_the_first_read_is_gone_after_the_close_timeout() {
+    let (server, client, stream) = announced(on_demand().close_timeout(Duration::from_millis(80)));
+    drop(stream);
+    becomes(true, || client.inbox().is_closed());
+    assert!(!server.is_busy());
+    assert_eq!(only_end(&server).reason, Reason::Gone);
+}
+
+#[test]
+fn an_application_that_is_still_at_work_keeps_the_bytes_of_a_client_that_has_left() {
+    let close = Duration::from_millis(320);
+    let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"a job").unwrap();
+    drop(client);
+    let mut session = server.accept().unwrap();
+    for _ in 0..40 {
+        thread::sleep(close / 16);
+        session.extend();
+    }
+    let mut job = Vec::new();
+    session.read_to_end(&mut job).unwrap();
+    assert_eq!(job, b"a job");
+    assert_eq!(session.close().reason, Reason::ClientClosed);
+}
+
+#[test]
+fn a_silent_client_that_is_still_there_is_not_gone_before_the_first_read() {
+    let close = Duration::from_millis(40);
+    let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    thread::sleep(10 * close); // an application that takes its time
+    client.write_all(b"late").unwrap();
+    assert_eq!(session.next_chunk().unwrap(), b"late"[..]);
+}

@@ -2,6 +2,7 @@
 
 mod visitor;
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 
 use single_server::{Busy, Options, Prefix, Refusal, Signal};
@@ -116,4 +117,38 @@ fn the_command_listens_on_loopback_and_checks_every_allow_option() {
         let echo = start(&["--allow", one, "--allow", other, "echo"], |_| {});
         ping(&mut connect(echo.addr)).unwrap();
     }
+}
+
+#[test]
+fn strangers_are_refused_under_wait_while_a_client_is_served() {
+    if TcpListener::bind("[::1]:0").is_err() || !dual_stack() {
+        return skipped("no IPv6 listener that takes IPv4 clients too");
+    }
+    let options = Options::new().busy(Busy::Wait).allow("::1".parse().unwrap());
+    let echo = echo_on("[::]:0", options);
+    let friends = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], echo.addr.port()));
+    let strangers = SocketAddr::from(([127, 0, 0, 1], echo.addr.port()));
+    let mut friend = connect(friends);
+    ping(&mut friend).unwrap();
+    for _ in 0..500 {
+        assert!(rest(&mut connect(strangers)).is_empty());
+    }
+    // An allowed client waits behind them, and is served when the slot is free.
+    let mut next = connect(friends);
+    next.write_all(b"ping").unwrap();
+    ping(&mut friend).unwrap();
+    drop(friend);
+    let mut back = [0; 4];
+    std::io::Read::read_exact(&mut next, &mut back).unwrap();
+    assert_eq!(&back, b"ping");
+}
+
+#[test]
+fn a_stop_ends_the_wait_of_the_newcomer_in_hand() {
+    let echo = echo(Options::new().busy(Busy::Wait).linger(std::time::Duration::ZERO));
+    let mut first = connect(echo.addr);
+    ping(&mut first).unwrap();
+    let mut second = connect(echo.addr);
+    echo.stop();
+    assert!(rest(&mut second).is_empty());
 }

@@ -76,6 +76,7 @@ impl Forward {
                 if session.inbox().is_closed() {
                     return Ok(None);
                 }
+                session.extend(); // the client may have sent all of its job and closed
                 thread::sleep(LOOK);
             }
         }

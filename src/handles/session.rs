@@ -376,6 +376,35 @@ impl Session<'_> {
         self.inbox.slot.report(self.client.record())
     }
 
+    /// Restarts the idle and the close timeout: the application is still at work for this client.
+    ///
+    /// An application that works for longer than the [close timeout](crate::Options::close_timeout) without sending anything
+    /// calls this now and then. It does nothing if the session has ended, and does not change the
+    /// [session timeout](crate::Options::session_timeout).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Options, Reason};
+    /// use std::net::TcpStream;
+    /// use std::thread;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Options::new().close_timeout(Duration::from_secs(2)).bind("127.0.0.1:0")?;
+    /// drop(TcpStream::connect(server.local_addr())?);
+    /// let mut session = server.accept().expect("the server is not stopped");
+    /// assert!(session.next_chunk().is_none()); // the client has closed its side
+    /// for _step in 0..3 {
+    ///     thread::sleep(Duration::from_millis(1)); // a step of a long computation
+    ///     session.extend();
+    /// }
+    /// assert_eq!(session.close().reason, Reason::ClientClosed);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn extend(&self) {
+        self.inbox.slot.extend(self.client.record().number);
+    }
+
     /// Returns whether a newcomer waits for the slot of this session, whose client is leaving.
     ///
     /// An application that keeps a session open only in case it has more to send can end it then. See

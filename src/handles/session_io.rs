@@ -78,7 +78,7 @@ impl Session<'_> {
         }
         let kind = match reason {
             Reason::Reset => io::ErrorKind::ConnectionReset,
-            Reason::Idle | Reason::Stalled | Reason::Gone => io::ErrorKind::TimedOut,
+            Reason::Idle | Reason::Stalled | Reason::Gone | Reason::TimeUp => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::ConnectionAborted,
         };
         Err(io::Error::new(kind, format!("the session with {} was cut short: {reason}", self.peer_addr())))
@@ -110,7 +110,7 @@ impl Session<'_> {
 /// # Errors
 ///
 /// For a session that was cut short: [`ConnectionReset`](io::ErrorKind::ConnectionReset) if the connection broke;
-/// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled;
+/// [`TimedOut`](io::ErrorKind::TimedOut) if it was idle or stalled, or its time was up;
 /// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted) if the application, the server's stop or another client ended it.
 ///
 /// After a [read timeout](Session::set_read_timeout), [`WouldBlock`](io::ErrorKind::WouldBlock) (on Windows

@@ -7,6 +7,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::Duration;
 
 use crate::values::chunk::Chunk;
+use crate::values::seen::Seen;
 
 #[cfg(windows)]
 use super::windows::Stream;
@@ -66,22 +67,25 @@ impl Connection {
         !cfg!(windows) && self.stream.peer_addr().is_ok()
     }
 
-    /// Peeks at the connection without waiting: `Some(false)` if the client's FIN comes next, `Some(true)` for a reset,
-    /// `None` for data or nothing yet. The kernel reports a reset once, so the caller must act on it.
+    /// Peeks at the connection without waiting.
     ///
     /// The stream is non-blocking during the call. A read or write that another thread begins in these microseconds can
     /// fail with `WouldBlock` and must be tried again.
-    pub(crate) fn upcoming_end(&self) -> Option<bool> {
-        self.stream.set_nonblocking(true).ok()?;
+    pub(crate) fn look(&self) -> Seen {
+        if self.stream.set_nonblocking(true).is_err() {
+            return Seen::Nothing;
+        }
         let next = self.stream.peek(&mut [0]);
         // If this failed, reader and writer would only spin until the session ends.
         let _ = self.stream.set_nonblocking(false);
         match next {
-            Ok(0) => Some(false),
-            Ok(_) => None,
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => None,
-            Err(_) if self.survives() => None,
-            Err(_) => Some(true),
+            Ok(0) => Seen::Fin,
+            Ok(_) => Seen::Data,
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+                Seen::Nothing
+            }
+            Err(_) if self.survives() => Seen::Nothing,
+            Err(_) => Seen::Broken,
         }
     }
 

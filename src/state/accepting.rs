@@ -7,19 +7,26 @@ use std::time::{Duration, Instant};
 
 use super::account::Output;
 use super::machine::{Machine, Session};
-use super::phase::{Event, Phase};
+use super::phase::Phase;
 use super::record::Record;
-use super::slot::{Served, Slot, State};
+use super::slot::{Served, Slot};
 use crate::net::connection::Connection;
+use crate::values::seen::Seen;
 use crate::values::signal::Signal;
 
-/// What the acceptor has seen of the connection that a newcomer meets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Seen {
-    Nothing,
-    Fin,
-    Broken,
+/// How long a newcomer waits, depending on what the acceptor sees of the client that it meets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// The client is leaving.
+    pub(crate) leaving: Duration,
+    /// Something is unread, and the FIN may be behind it.
+    pub(crate) unread: Duration,
+    /// There is no sign that it is leaving.
+    pub(crate) present: Duration,
 }
+
+/// How often the acceptor looks whether the reader has come to what was unread.
+const RELOOK: Duration = Duration::from_micros(250);
 
 /// What the acceptor is told about a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,24 +49,25 @@ impl Machine {
         true
     }
 
-    /// A newcomer has met a live session at `start`. It may wait up to `handover` if the session's client is leaving, and up
-    /// to `grace` for news that it is.
-    pub(crate) fn meet(&mut self, seen: Seen, handover: Instant, grace: Instant, now: Instant) -> Meeting {
-        if seen == Seen::Broken {
-            self.apply(self.latest.number, Event::Broken, now);
-        }
+    /// A newcomer has met a live session at `start`.
+    pub(crate) fn meet(&mut self, seen: Seen, start: Instant, patience: Patience, now: Instant) -> Meeting {
+        self.note(seen, now);
         self.awaited = false;
         if !self.is_busy() {
             return Meeting::Free;
         }
         let leaving =
             seen == Seen::Fin || self.latest.phase != Phase::Open || self.account.output == Output::Finishing;
-        let until = if leaving { handover } else { grace };
+        let until = match seen {
+            _ if leaving => start + patience.leaving,
+            Seen::Data => start + patience.unread,
+            _ => start + patience.present,
+        };
         if until <= now || self.is_stopping() {
             return Meeting::Busy;
         }
         self.awaited = leaving;
-        Meeting::Wait(until)
+        Meeting::Wait(if seen == Seen::Data { until.min(now + RELOOK) } else { until })
     }
 }
 
@@ -78,15 +86,13 @@ impl Slot {
         }
     }
 
-    /// A newcomer has met a live session. Waits for the slot: up to `handover` if the session's client is leaving, and up to
-    /// `grace` for news that it is. Returns whether the slot is free.
-    pub(crate) fn wait_for_handover(&self, handover: Duration, grace: Duration) -> bool {
+    /// A newcomer has met a live session. Waits for the slot. Returns whether it is free.
+    pub(crate) fn wait_for_handover(&self, patience: Patience) -> bool {
         let start = Instant::now();
         loop {
             let mut state = self.lock();
-            // Not in a storm, where the look would disturb the connection.
-            let seen = if grace.is_zero() { state.look_for_reset() } else { state.look_for_end() };
-            match state.machine.meet(seen, start + handover, start + grace, Instant::now()) {
+            let seen = state.look();
+            match state.machine.meet(seen, start, patience, Instant::now()) {
                 Meeting::Wait(until) if seen != Seen::Broken => drop(self.change.wait(state, Some(until))),
                 // What was found must be carried out first.
                 Meeting::Wait(_) => self.carry_out(state),
@@ -122,29 +128,6 @@ impl Slot {
         let mut state = self.lock();
         while !state.machine.is_stopping() && Instant::now() < until {
             state = self.change.wait(state, Some(until));
-        }
-    }
-}
-
-impl State {
-    fn look_for_reset(&self) -> Seen {
-        if self.is_found_broken() {
-            Seen::Broken
-        } else {
-            Seen::Nothing
-        }
-    }
-
-    /// The reader may be late, so this looks at the connection itself.
-    fn look_for_end(&self) -> Seen {
-        let upcoming = match self.connection().filter(|_| self.machine.is_open()) {
-            Some(connection) => connection.upcoming_end(),
-            None => None,
-        };
-        match upcoming {
-            Some(true) => Seen::Broken,
-            Some(false) => Seen::Fin,
-            None => self.look_for_reset(),
         }
     }
 }

@@ -17,6 +17,7 @@ use super::account::Account;
 use super::effects::{Close, Effects};
 use super::phase::{Event, Phase};
 use crate::values::options::Options;
+use crate::values::seen::Seen;
 use crate::values::signal::{Reason, Report};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +27,7 @@ pub(crate) struct Machine {
     pub(super) account: Account,
     pub(super) idle_timeout: Option<Duration>,
     pub(super) close_timeout: Option<Duration>,
+    pub(super) session_timeout: Option<Duration>,
     pub(super) read_on_demand: bool,
     /// A newcomer waits for the slot of the latest session, whose client is leaving.
     pub(super) awaited: bool,
@@ -49,6 +51,8 @@ pub(super) struct Session {
     pub(super) began: Instant,
     /// When a byte last moved in either direction, or either side closed.
     pub(super) moved: Instant,
+    /// No timeout is held against the client before this time.
+    pub(super) spared: Instant,
     pub(super) ended: Instant,
 }
 
@@ -92,6 +96,7 @@ impl Machine {
             account: Account::new(options.inbox_room()),
             idle_timeout: options.idle_timeout,
             close_timeout: options.close_timeout,
+            session_timeout: options.session_timeout,
             read_on_demand: options.read_on_demand,
             awaited: false,
             stop_by: None,
@@ -156,6 +161,12 @@ impl Machine {
         }
     }
 
+    /// The reader waits until the application asks for the client's bytes.
+    pub(crate) fn is_unasked(&self) -> bool {
+        let waiting = Reader { session: self.latest.number, position: Position::Announcing };
+        self.read_on_demand && self.is_open() && self.reader == waiting
+    }
+
     /// The reader is in a read of the latest session's connection, or done with it.
     pub(super) fn is_reading(&self) -> bool {
         self.reader == Reader { session: self.latest.number, position: Position::Reading }
@@ -180,6 +191,22 @@ impl Machine {
             sent,
             discarded: self.account.accepted.saturating_sub(sent),
             lasted: now.saturating_duration_since(began),
+        }
+    }
+
+    /// A thread has looked at the connection of the live session.
+    pub(super) fn note(&mut self, seen: Seen, now: Instant) {
+        let session = self.latest.number;
+        match seen {
+            Seen::Broken => self.apply(session, Event::Broken, now),
+            // Nobody has asked for this client, and it has left without a word.
+            Seen::Fin if self.is_unasked() => {
+                self.apply(session, Event::Fin, now);
+                if self.account.accepted == 0 {
+                    self.apply(session, Event::Finish, now);
+                }
+            }
+            Seen::Nothing | Seen::Data | Seen::Fin => {}
         }
     }
 
@@ -257,6 +284,6 @@ impl Machine {
 
 impl Session {
     pub(super) fn new(number: u64, phase: Phase, peer: SocketAddr, now: Instant) -> Session {
-        Session { number, phase, peer, received: 0, sent: 0, began: now, moved: now, ended: now }
+        Session { number, phase, peer, received: 0, sent: 0, began: now, moved: now, spared: now, ended: now }
     }
 }

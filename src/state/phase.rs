@@ -41,6 +41,8 @@ pub(crate) enum Event {
     Stalled,
     /// No byte has moved for the close timeout since the client closed its side.
     Gone,
+    /// The session has lasted for the session timeout.
+    TimeUp,
     /// A newcomer takes the slot.
     Replace,
     /// The application cuts the session.
@@ -71,7 +73,8 @@ impl Phase {
             (Open | ClientDone, Idle) => Over(Reason::Idle),
             (Open | ClientDone, Stalled) => Over(Reason::Stalled),
             (Open | ClientDone, Gone) => Over(Reason::Gone),
-            (WriteFailed, Finish | Stop | Idle | Stalled | Gone) => Over(Reason::Reset),
+            (Open | ClientDone, TimeUp) => Over(Reason::TimeUp),
+            (WriteFailed, Finish | Stop | Idle | Stalled | Gone | TimeUp) => Over(Reason::Reset),
 
             (Open | ClientDone | WriteFailed, Replace) => Over(Reason::Replaced),
             (Open | ClientDone | WriteFailed, Abort) => Over(Reason::Aborted),
@@ -109,12 +112,13 @@ impl Phase {
 mod tests {
     use super::*;
 
-    const REASONS: [Reason; 9] = [
+    const REASONS: [Reason; 10] = [
         Reason::ClientClosed,
         Reason::Reset,
         Reason::Idle,
         Reason::Stalled,
         Reason::Gone,
+        Reason::TimeUp,
         Reason::Replaced,
         Reason::Finished,
         Reason::Aborted,
@@ -127,7 +131,7 @@ mod tests {
         live.into_iter().chain(REASONS.into_iter().flat_map(ended)).collect()
     }
 
-    const EVENTS: [Event; 11] = [
+    const EVENTS: [Event; 12] = [
         Event::Fin,
         Event::ReadFailed,
         Event::Broken,
@@ -136,6 +140,7 @@ mod tests {
         Event::Idle,
         Event::Stalled,
         Event::Gone,
+        Event::TimeUp,
         Event::Replace,
         Event::Abort,
         Event::Release,

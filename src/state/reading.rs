@@ -38,9 +38,7 @@ impl Machine {
     /// Has announced the client. Whether it must wait until the application asks for the client's bytes. A broken connection
     /// is read without that: no reset can be sent on it any more, and reading finds its end.
     pub(crate) fn must_be_asked(&self) -> bool {
-        let unasked = self.reader.position == Position::Announcing;
-        let open = self.is_latest(self.reader.session) && self.latest.phase == Phase::Open;
-        self.read_on_demand && unasked && open && !self.is_stopping()
+        self.is_unasked() && !self.is_stopping()
     }
 
     /// Has read bytes. If they are to be delivered, they must go into the outbox before the next step of anybody else, or

@@ -79,6 +79,11 @@ impl Slot {
         self.carry_out(state);
     }
 
+    /// The application is still at work for a session.
+    pub(crate) fn extend(&self, session: u64) {
+        self.lock().machine.extend(session, Instant::now());
+    }
+
     /// Cuts a session now, also one that lingers. Unaddressed: the one that is live.
     pub(crate) fn abort(&self, to: Option<u64>) {
         let mut state = self.lock();

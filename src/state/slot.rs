@@ -25,6 +25,7 @@ use crate::net::connection::Connection;
 use crate::sync::monitor::{lock, Condition};
 use crate::values::options::Options;
 use crate::values::pool::Pool;
+use crate::values::seen::Seen;
 use crate::values::signal::{Report, Signal};
 use crate::values::subscribers::Subscribers;
 
@@ -106,10 +107,23 @@ impl State {
         self.session.as_ref()?.connection.as_deref()
     }
 
-    /// Whether the live connection has been reset while the reader does not read. The kernel reports that once, so the caller
-    /// must pass it on to the machine.
-    pub(super) fn is_found_broken(&self) -> bool {
-        self.machine.is_unread() && self.connection().map_or(false, Connection::is_dead)
+    /// Looks at the live connection. The machine must be told.
+    pub(super) fn look(&self) -> Seen {
+        match self.connection() {
+            // A reset that lies behind unread bytes cannot be seen by a peek.
+            Some(connection) if self.machine.is_unread() && connection.is_dead() => Seen::Broken,
+            Some(connection) if self.machine.is_open() => connection.look(),
+            _ => Seen::Nothing,
+        }
+    }
+
+    /// Looks for what the reader would not notice now. The machine must be told.
+    pub(super) fn look_for_the_reader(&self) -> Option<Seen> {
+        match self.connection() {
+            Some(_) if self.machine.is_unasked() => Some(self.look()),
+            Some(connection) if self.machine.is_unread() && connection.is_dead() => Some(Seen::Broken),
+            _ => None,
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 use std::time::Instant;
 
 use super::account::Output;
+use super::deadlines::Verdict;
 use super::effects::Close;
 use super::machine::{Machine, Turn};
 use super::phase::Event;
 use super::slot::{Assignment, Slot};
+use crate::values::seen::Seen;
 
 /// What the writer has done since it last asked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -59,10 +61,10 @@ impl Machine {
     }
 
     /// Asks what to do next for a session. A half-close, a finish or a stop happens once everything accepted before it has been
-    /// written.
-    pub(crate) fn next(&mut self, session: u64, broken: bool, now: Instant) -> Next {
-        if broken {
-            self.apply(session, Event::Broken, now);
+    /// written. `seen`: what a look at the connection has shown, if there was one. `None`: look, and ask again.
+    pub(crate) fn next(&mut self, session: u64, seen: Option<Seen>, now: Instant) -> Option<Next> {
+        if self.is_live(session) {
+            self.note(seen.unwrap_or(Seen::Nothing), now);
         }
         if self.is_live(session) && self.account.is_drained() {
             match self.account.output {
@@ -75,33 +77,32 @@ impl Machine {
                 Output::Open | Output::HalfClosed => {}
             }
         }
-        let until = self.judge(session, None, now);
-        match self.latest.phase {
-            _ if !self.is_live(session) => Next::End,
-            phase if phase.is_writable() => Next::Write(until),
-            _ => Next::Drop(until),
+        if !self.is_live(session) {
+            return Some(Next::End);
+        }
+        match self.judge(None, seen, now) {
+            Verdict::Look => None,
+            _ if !self.is_live(session) => Some(Next::End),
+            Verdict::Wait(until) if self.latest.phase.is_writable() => Some(Next::Write(until)),
+            Verdict::Wait(until) => Some(Next::Drop(until)),
         }
     }
 
-    /// Ends a live session if one of its timeouts has passed. Returns when to check again; `None` if that is not needed.
-    ///
-    /// `blocked` is the time since which a write has made no progress.
-    fn judge(&mut self, session: u64, blocked: Option<Instant>, now: Instant) -> Option<Instant> {
-        let (at, event) = self.due(blocked, now).filter(|_| self.is_live(session))?;
-        if at > now {
-            return Some(at);
+    /// A write has made no progress since then. Returns whether to go on with it. `None`: look, and ask again.
+    pub(crate) fn go_on(
+        &mut self,
+        session: u64,
+        seen: Option<Seen>,
+        since: Instant,
+        now: Instant,
+    ) -> Option<bool> {
+        if self.is_live(session) {
+            self.note(seen.unwrap_or(Seen::Nothing), now);
         }
-        self.apply(session, event?, now);
-        None
-    }
-
-    /// A write has made no progress since then. Returns whether to go on with it.
-    pub(crate) fn go_on(&mut self, session: u64, broken: bool, since: Instant, now: Instant) -> bool {
-        if broken {
-            self.apply(session, Event::Broken, now);
+        if self.is_live(session) && self.judge(Some(since), seen, now) == Verdict::Look {
+            return None;
         }
-        self.judge(session, Some(since), now);
-        self.is_latest(session) && self.latest.phase.is_writable()
+        Some(self.is_latest(session) && self.latest.phase.is_writable())
     }
 }
 
@@ -130,8 +131,13 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, done, now);
-        let broken = state.is_found_broken();
-        let next = state.machine.next(number, broken, now);
+        let mut seen = state.look_for_the_reader();
+        let next = loop {
+            match state.machine.next(number, seen, now) {
+                None => seen = Some(state.look()),
+                Some(next) => break next,
+            }
+        };
         self.carry_out(state);
         next
     }
@@ -142,10 +148,15 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, &Done { sent, ..Done::default() }, now);
-        let broken = state.is_found_broken();
-        let writable = state.machine.go_on(number, broken, since, now);
+        let mut seen = state.look_for_the_reader();
+        let goes_on = loop {
+            match state.machine.go_on(number, seen, since, now) {
+                None => seen = Some(state.look()),
+                Some(goes_on) => break goes_on,
+            }
+        };
         self.carry_out(state);
-        writable
+        goes_on
     }
 
     /// Accounts for what the writer has discarded.

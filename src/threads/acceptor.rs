@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::net::connection::turn_away;
+use crate::state::accepting::Patience;
 use crate::state::phase::Event;
 use crate::state::slot::Slot;
 use crate::values::options::Busy;
@@ -21,9 +22,11 @@ const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// A client that closes and reconnects at once can arrive before the reader has seen its FIN. The acceptor looks for the FIN
-/// itself, but data may lie before it. So it waits this long for the reader before it refuses a client ...
-const GRACE: Duration = Duration::from_millis(5);
-/// ... and does neither if it has refused another one this recently: in a storm of refusals each one must be quick.
+/// itself, but data may lie before it. It waits this long for the reader to come to that ...
+const UNREAD: Duration = Duration::from_millis(5);
+/// ... and, if there is no data, this long for a FIN that the network or the kernel has let a new connection overtake ...
+const REORDERED: Duration = Duration::from_micros(500);
+/// ... but not if it has refused another one this recently: in a storm of refusals each one must be quick.
 const STORM: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {
@@ -66,9 +69,6 @@ impl Acceptor {
 
     /// The listener, once it is time to accept; `None` when the server stops.
     fn listener(&mut self) -> Option<&TcpListener> {
-        if self.slot.options.busy == Busy::Wait {
-            self.slot.wait_until_free();
-        }
         while self.listener.is_none() && !self.slot.is_stopping() {
             match self.slot.fetch_listener() {
                 Ok(listener) => {
@@ -91,20 +91,28 @@ impl Acceptor {
         if !slot.options.allows(peer.ip()) {
             return self.refuse(peer, Refusal::NotAllowed);
         }
-        let replaces = slot.options.busy == Busy::Replace;
-        if slot.is_busy() && !replaces && !self.is_handed_over() {
-            self.last_refusal = Some(Instant::now());
-            self.refuse(peer, Refusal::Busy);
-            if let Busy::Tell(message) = &slot.options.busy {
-                turn_away(stream, message);
+        match &slot.options.busy {
+            // Only now: the allow-list applies while a client is served, too. The newcomer is kept in hand, and further ones
+            // wait in the backlog.
+            Busy::Wait => slot.wait_until_free(),
+            Busy::Replace => {}
+            policy if slot.is_busy() && !self.is_handed_over() => {
+                self.last_refusal = Some(Instant::now());
+                self.refuse(peer, Refusal::Busy);
+                if let Busy::Tell(message) = policy {
+                    turn_away(stream, message);
+                }
+                return;
             }
-            return;
+            _ => {}
         }
         if !slot.options.admits(peer) {
             return self.refuse(peer, Refusal::NotAdmitted);
         }
-        if let Some(record) = slot.current() {
-            slot.apply(record.number, Event::Replace);
+        if slot.options.busy == Busy::Replace {
+            if let Some(record) = slot.current() {
+                slot.apply(record.number, Event::Replace);
+            }
         }
         if slot.options.busy == Busy::Refuse {
             // Clients in the backlog are reset. Before `begin`: `end` must find the port free.
@@ -121,8 +129,10 @@ impl Acceptor {
         let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
         let in_storm = self.last_refusal.map_or(false, |last| start < last + STORM);
         let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };
-        let grace = if in_storm { Duration::ZERO } else { GRACE.min(self.slot.options.handover) };
-        let free = self.slot.wait_for_handover(handover, grace);
+        let present = if in_storm { Duration::ZERO } else { REORDERED };
+        let most = self.slot.options.handover;
+        let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
+        let free = self.slot.wait_for_handover(patience);
         let now = Instant::now();
         if !free && !in_vain && now - start >= handover {
             self.in_vain = Some((session, now + handover));

@@ -81,6 +81,7 @@ pub struct Options {
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
     pub(crate) close_timeout: Option<Duration>,
+    pub(crate) session_timeout: Option<Duration>,
     pub(crate) read_on_demand: bool,
     allow: Vec<Prefix>,
     admit: Option<Admit>,
@@ -124,6 +125,7 @@ impl Options {
             busy: Busy::Drop,
             idle_timeout: None,
             close_timeout: Some(Duration::from_secs(60)),
+            session_timeout: None,
             read_on_demand: false,
             allow: Vec::new(),
             admit: None,
@@ -327,6 +329,32 @@ impl Options {
         self
     }
 
+    /// Ends a session after this time, whatever moves; at least 8 ms, default `None`: never.
+    ///
+    /// The reason is then [`TimeUp`](crate::Reason::TimeUp). The other timeouts do not limit a client that sends a byte now and
+    /// then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Options, Reason};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Options::new()
+    ///     .session_timeout(Duration::from_millis(50))
+    ///     .bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.wait_until_over().reason, Reason::TimeUp);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn session_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
+        self.session_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
     /// Reads nothing from a client until the application asks for its bytes; default `false`.
     ///
     /// The client gets the slot, and [`Connected`](crate::Message::Connected) is delivered, as always. The first read is made
@@ -457,6 +485,8 @@ impl Options {
             format!("the idle timeout is {time:?}; it must be at least {SHORTEST_TIMEOUT:?}")
         } else if let Some(time) = too_short(self.close_timeout) {
             format!("the close timeout is {time:?}; it must be at least {SHORTEST_TIMEOUT:?}")
+        } else if let Some(time) = too_short(self.session_timeout) {
+            format!("the session timeout is {time:?}; it must be at least {SHORTEST_TIMEOUT:?}")
         } else {
             match &self.busy {
                 Busy::Tell(message) if message.len() > 4096 => {

@@ -95,6 +95,8 @@ pub enum Reason {
     Stalled,
     /// No byte moved for the [close timeout](crate::Options::close_timeout) after the client had closed its side.
     Gone,
+    /// It has lasted for the [session timeout](crate::Options::session_timeout).
+    TimeUp,
     /// A newer client took its place, under [`Busy::Replace`](crate::Busy::Replace).
     Replaced,
     /// The application finished it.
@@ -154,6 +156,7 @@ impl fmt::Display for Reason {
             Reason::Idle => "idle",
             Reason::Stalled => "stalled",
             Reason::Gone => "client gone",
+            Reason::TimeUp => "time up",
             Reason::Replaced => "replaced",
             Reason::Finished => "by the application",
             Reason::Aborted => "aborted",
