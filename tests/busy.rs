@@ -5,8 +5,9 @@ mod visitor;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
 
-use single_server::{Busy, Message, Options, Reason, Signal};
+use single_server::{Busy, Inbox, Message, Options, Reason, Signal};
 use visitor::*;
 
 fn with(policy: Busy) -> Echo {
@@ -61,6 +62,78 @@ fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees
         first.shutdown(Shutdown::Write).unwrap();
         assert!(rest(&mut first).is_empty());
     }
+}
+
+#[test]
+fn refuse_reopens_the_port_before_the_client_sees_an_end_by_the_application() {
+    for end in [Inbox::finish, Inbox::abort] {
+        let server = Options::new().busy(Busy::Refuse).handover(Duration::ZERO).bind(APART).unwrap();
+        let mut clients = Vec::new(); // they keep their side open
+        for _ in 0..100 {
+            let mut client = connect(server.local_addr()); // without a retry
+            end(&next_client(&server, &client).inbox());
+            assert!(rest(&mut client).is_empty());
+            clients.push(client);
+        }
+    }
+}
+
+/// Binding takes a tenth of a second here. So if the port were reopened after the end, the next client would be refused.
+#[cfg(target_os = "linux")]
+#[test]
+fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
+    let mut command = match with_faults("bind:delay_enter=100000") {
+        Some(command) => command,
+        None => return,
+    };
+    command.args(["-l", APART, "--busy", "refuse", "--idle-timeout", "50ms", "echo"]);
+    let echo = started(command);
+    for _ in 0..5 {
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+    }
+}
+
+#[test]
+fn refuse_keeps_the_port_closed_when_a_new_session_closes_a_lingering_connection() {
+    let server = Options::new().busy(Busy::Refuse).bind(APART).unwrap();
+    for _ in 0..20 {
+        let mut lingering = connect(server.local_addr());
+        next_client(&server, &lingering);
+        server.control().finish();
+        assert!(rest(&mut lingering).is_empty());
+        let mut served = connect(server.local_addr());
+        next_client(&server, &served);
+        let refused = TcpStream::connect(server.local_addr()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        server.control().finish();
+        assert!(rest(&mut served).is_empty());
+    }
+}
+
+/// Half a second passes between the close of the port and the beginning of the second session. Meanwhile the first client
+/// closes its side, so its lingering connection is closed.
+#[cfg(target_os = "linux")]
+#[test]
+fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_begins() {
+    let mut command = match with_faults("getsockname:delay_enter=500000") {
+        Some(command) => command,
+        None => return,
+    };
+    command.args(["-l", APART, "--busy", "refuse", "exec", "head", "-n", "1"]);
+    let server = started(command);
+    let mut lingering = connect(server.addr);
+    lingering.write_all(b"bye\n").unwrap();
+    assert_eq!(rest(&mut lingering), b"bye\n");
+    server.line_with("closed ");
+    let served = connect(server.addr);
+    let refused = || {
+        TcpStream::connect(server.addr)
+            .map_or_else(|e| e.kind() == io::ErrorKind::ConnectionRefused, |_| false)
+    };
+    becomes(true, refused);
+    drop(lingering);
+    server.line_with(&format!("connected {}", served.local_addr().unwrap()));
+    assert!(refused());
 }
 
 #[test]
