@@ -4,11 +4,16 @@ mod visitor;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
 use single_server::{Busy, Inbox, Message, Options, Reason, Signal};
 use visitor::*;
+
+/// The tests of servers that close their port, and those that start a process, take turns. A process that is being started
+/// holds every descriptor of this one until it runs its program, so a listener that was closed meanwhile stays open.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn with(policy: Busy) -> Echo {
     echo_on(if policy == Busy::Refuse { APART } else { "127.0.0.1:0" }, Options::new().busy(policy))
@@ -51,6 +56,7 @@ fn tell_sends_the_whole_message_even_to_clients_that_send_first() {
 
 #[test]
 fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees_the_end() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     for number in 0..2000 {
         let mut first = connect(echo.addr); // without a retry
@@ -66,6 +72,7 @@ fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees
 
 #[test]
 fn refuse_reopens_the_port_before_the_client_sees_an_end_by_the_application() {
+    let _turn = TURN.lock();
     for end in [Inbox::finish, Inbox::abort] {
         let server = Options::new().busy(Busy::Refuse).handover(Duration::ZERO).bind(APART).unwrap();
         let mut clients = Vec::new(); // they keep their side open
@@ -82,6 +89,7 @@ fn refuse_reopens_the_port_before_the_client_sees_an_end_by_the_application() {
 #[cfg(target_os = "linux")]
 #[test]
 fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
+    let _turn = TURN.lock();
     let mut command = match with_faults("bind:delay_enter=100000") {
         Some(command) => command,
         None => return,
@@ -95,6 +103,7 @@ fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
 
 #[test]
 fn refuse_keeps_the_port_closed_when_a_new_session_closes_a_lingering_connection() {
+    let _turn = TURN.lock();
     let server = Options::new().busy(Busy::Refuse).bind(APART).unwrap();
     for _ in 0..20 {
         let mut lingering = connect(server.local_addr());
@@ -115,6 +124,7 @@ fn refuse_keeps_the_port_closed_when_a_new_session_closes_a_lingering_connection
 #[cfg(target_os = "linux")]
 #[test]
 fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_begins() {
+    let _turn = TURN.lock();
     let mut command = match with_faults("getsockname:delay_enter=500000") {
         Some(command) => command,
         None => return,
@@ -138,6 +148,7 @@ fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_b
 
 #[test]
 fn refuse_resets_clients_caught_in_the_backlog() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     for _ in 0..200 {
         // They connect at once: one is served, some are refused, some are in the backlog when the listener closes.
@@ -169,6 +180,7 @@ fn refuse_resets_clients_caught_in_the_backlog() {
 
 #[test]
 fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
@@ -316,6 +328,7 @@ fn a_replaced_client_that_is_still_sending_is_reset() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
+    let _turn = TURN.lock();
     let mut command = match with_faults("shutdown:delay_exit=500000") {
         Some(command) => command,
         None => return,
@@ -341,6 +354,7 @@ fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
 
 #[test]
 fn every_policy_serves_consecutive_clients_without_a_retry() {
+    let _turn = TURN.lock();
     for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let addr = if policy == Busy::Refuse { APART } else { "127.0.0.1:0" };
         // A client that came before the slot is free would be turned away.
