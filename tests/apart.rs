@@ -247,6 +247,24 @@ fn bytes_received_after_finish_do_not_reach_the_outbox() {
 }
 
 #[test]
+fn bytes_received_after_finish_are_discarded_although_the_application_has_yet_to_receive_the_end() {
+    let server = Options::new().depth(1 << 16).bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    client.write_all(b"early").unwrap();
+    assert!(matches!(next_message(&server), Message::Data(_)));
+    server.control().finish();
+    assert_eq!(next_report(&signals).reason, Reason::Finished);
+    // More than the kernel holds. So once all of it is written, the reader has read a good part of it.
+    client.write_all(&vec![b'x'; 30 << 20]).unwrap();
+    match next_message(&server) {
+        Message::ProducerFinished(end) => assert_eq!(end.report().received, 5),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn unaddressed_bytes_sent_while_a_session_ends_are_delivered_or_counted() {
     let echo = echo(Options::new().busy(Busy::Replace)); // it only empties the outbox: no client sends anything
     let (mut accepted, mut counted) = (0, 0);

@@ -197,3 +197,55 @@ fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
         in_time("send", move || senders.into_iter().for_each(|sender| sender.join().unwrap()));
     }
 }
+
+/// A server with room for 32 MiB in the inbox, more than the kernel takes for a client that does not read.
+fn roomy() -> Options {
+    Options::new().buffer_size(1 << 20).depth(32).linger(Duration::ZERO)
+}
+
+#[test]
+fn an_inbox_left_full_by_a_session_is_emptied_while_nobody_is_connected() {
+    let _turn = TURN.lock();
+    let mut server = roomy().bind("127.0.0.1:0").unwrap();
+    let inbox = server.inbox();
+    let _client = connect(server.local_addr());
+    let session = server.accept().unwrap();
+    inbox.send(vec![b'x'; 31 << 20]).unwrap();
+    becomes(true, || session.report().sent > 0); // the writer has taken this message, and no other one
+    inbox.try_send(vec![b'x'; 1 << 20]).unwrap();
+    assert!(matches!(inbox.try_send("y"), Err(SendError::Full(_))));
+    session.abort();
+    assert!(session.wait_until_over().discarded >= 1 << 20);
+    drop(session);
+    // This is accepted only by an inbox that has all of its room.
+    becomes(true, || inbox.try_send(vec![b'x'; 32 << 20]).is_ok());
+    assert!(!server.is_busy());
+}
+
+#[test]
+fn all_senders_that_have_room_are_woken_even_if_they_wake_out_of_order() {
+    let _turn = TURN.lock();
+    const SENDERS: usize = 32;
+    let server = roomy().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    assert!(matches!(next_message(&server), Message::Connected(_)));
+    server.inbox().send(vec![b'1'; 32 << 20]).unwrap();
+    let (sent, accepted) = std::sync::mpsc::channel();
+    let sender = |name: &str, length: usize| {
+        let (inbox, sent) = (server.inbox(), sent.clone());
+        let send = move || sent.send(inbox.send(vec![b'2'; length]).is_ok()).unwrap();
+        thread::Builder::new().name(name.into()).spawn(send).unwrap()
+    };
+    let mut senders = vec![sender("large", 30 << 20)];
+    all_asleep("large", 1);
+    senders.extend((0..SENDERS).map(|_| sender("small", 1)));
+    all_asleep("small", SENDERS);
+    // Now there is room for all of them at once. No more room is made until the large message has been written, and the
+    // client does not read that one.
+    client.read_exact(&mut vec![0; 32 << 20]).unwrap();
+    for _ in 0..=SENDERS {
+        assert!(accepted.recv_timeout(DEADLINE).expect("a sender that has room is woken"));
+    }
+    drop(server);
+    in_time("send", move || senders.into_iter().for_each(|sender| sender.join().unwrap()));
+}

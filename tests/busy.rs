@@ -4,10 +4,16 @@ mod visitor;
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::Mutex;
 use std::thread;
+use std::time::Duration;
 
-use single_server::{Busy, Message, Options, Reason, Signal};
+use single_server::{Busy, Inbox, Message, Options, Reason, Signal};
 use visitor::*;
+
+/// The tests of servers that close their port, and those that start a process, take turns. A process that is being started
+/// holds every descriptor of this one until it runs its program, so a listener that was closed meanwhile stays open.
+static TURN: Mutex<()> = Mutex::new(());
 
 fn with(policy: Busy) -> Echo {
     echo_on(if policy == Busy::Refuse { APART } else { "127.0.0.1:0" }, Options::new().busy(policy))
@@ -50,6 +56,7 @@ fn tell_sends_the_whole_message_even_to_clients_that_send_first() {
 
 #[test]
 fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees_the_end() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     for number in 0..2000 {
         let mut first = connect(echo.addr); // without a retry
@@ -64,7 +71,84 @@ fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees
 }
 
 #[test]
+fn refuse_reopens_the_port_before_the_client_sees_an_end_by_the_application() {
+    let _turn = TURN.lock();
+    for end in [Inbox::finish, Inbox::abort] {
+        let server = Options::new().busy(Busy::Refuse).handover(Duration::ZERO).bind(APART).unwrap();
+        let mut clients = Vec::new(); // they keep their side open
+        for _ in 0..100 {
+            let mut client = connect(server.local_addr()); // without a retry
+            end(&next_client(&server, &client).inbox());
+            assert!(rest(&mut client).is_empty());
+            clients.push(client);
+        }
+    }
+}
+
+/// Binding takes a tenth of a second here. So if the port were reopened after the end, the next client would be refused.
+#[cfg(target_os = "linux")]
+#[test]
+fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
+    let _turn = TURN.lock();
+    let mut command = match with_faults("bind:delay_enter=100000") {
+        Some(command) => command,
+        None => return,
+    };
+    command.args(["-l", APART, "--busy", "refuse", "--idle-timeout", "50ms", "echo"]);
+    let echo = started(command);
+    for _ in 0..5 {
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+    }
+}
+
+#[test]
+fn refuse_keeps_the_port_closed_when_a_new_session_closes_a_lingering_connection() {
+    let _turn = TURN.lock();
+    let server = Options::new().busy(Busy::Refuse).bind(APART).unwrap();
+    for _ in 0..20 {
+        let mut lingering = connect(server.local_addr());
+        next_client(&server, &lingering);
+        server.control().finish();
+        assert!(rest(&mut lingering).is_empty());
+        let mut served = connect(server.local_addr());
+        next_client(&server, &served);
+        let refused = TcpStream::connect(server.local_addr()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        server.control().finish();
+        assert!(rest(&mut served).is_empty());
+    }
+}
+
+/// Half a second passes between the close of the port and the beginning of the second session. Meanwhile the first client
+/// closes its side, so its lingering connection is closed.
+#[cfg(target_os = "linux")]
+#[test]
+fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_begins() {
+    let _turn = TURN.lock();
+    let mut command = match with_faults("getsockname:delay_enter=500000") {
+        Some(command) => command,
+        None => return,
+    };
+    command.args(["-l", APART, "--busy", "refuse", "exec", "head", "-n", "1"]);
+    let server = started(command);
+    let mut lingering = connect(server.addr);
+    lingering.write_all(b"bye\n").unwrap();
+    assert_eq!(rest(&mut lingering), b"bye\n");
+    server.line_with("closed ");
+    let served = connect(server.addr);
+    let refused = || {
+        TcpStream::connect(server.addr)
+            .map_or_else(|e| e.kind() == io::ErrorKind::ConnectionRefused, |_| false)
+    };
+    becomes(true, refused);
+    drop(lingering);
+    server.line_with(&format!("connected {}", served.local_addr().unwrap()));
+    assert!(refused());
+}
+
+#[test]
 fn refuse_resets_clients_caught_in_the_backlog() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     for _ in 0..200 {
         // They connect at once: one is served, some are refused, some are in the backlog when the listener closes.
@@ -96,6 +180,7 @@ fn refuse_resets_clients_caught_in_the_backlog() {
 
 #[test]
 fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
+    let _turn = TURN.lock();
     let echo = with(Busy::Refuse);
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
@@ -243,6 +328,7 @@ fn a_replaced_client_that_is_still_sending_is_reset() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
+    let _turn = TURN.lock();
     let mut command = match with_faults("shutdown:delay_exit=500000") {
         Some(command) => command,
         None => return,
@@ -268,11 +354,15 @@ fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
 
 #[test]
 fn every_policy_serves_consecutive_clients_without_a_retry() {
+    let _turn = TURN.lock();
     for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
-        let echo = with(policy.clone());
+        let addr = if policy == Busy::Refuse { APART } else { "127.0.0.1:0" };
+        // A client that came before the slot is free would be turned away.
+        let echo = echo_on(addr, Options::new().busy(policy.clone()).handover(Duration::ZERO));
         for _ in 0..300 {
             let mut client = connect(echo.addr);
             assert_eq!(through(&mut client, b"my own bytes"), b"my own bytes", "{policy:?}");
+            assert!(!echo.control.is_busy(), "{policy:?}");
         }
         echo.stop();
     }

@@ -10,7 +10,7 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Message, Options, Reason};
+use single_server::{Busy, Message, Options, Reason};
 use visitor::*;
 
 const IDLE: Duration = Duration::from_millis(400);
@@ -212,6 +212,30 @@ fn a_slow_application_does_not_make_its_client_idle() {
     let mut more = String::new();
     session.read_to_string(&mut more).unwrap();
     assert_eq!(more, "and more");
+}
+
+#[test]
+fn no_time_is_counted_against_a_client_before_the_reader_reaches_it() {
+    let options = Options::new().busy(Busy::Replace).idle_timeout(LONG_IDLE).depth(1);
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let control = server.control();
+    let mut old = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    block_the_reader(&mut old, &session);
+    let new = connect(session.local_addr());
+    let peer = new.local_addr().unwrap();
+    assert_eq!(session.wait_until_over().reason, Reason::Replaced);
+    becomes(Some(peer), || control.client().map(|client| client.peer_addr()));
+    // The reader delivers its last chunk of the old client. Then it waits for room again, to announce the new one.
+    assert_eq!(session.next_chunk().as_deref(), Some(&b"one"[..]));
+    thread::sleep(LONG_IDLE * 2);
+    assert_eq!(control.client().map(|client| client.peer_addr()), Some(peer));
+    assert_eq!(session.next_chunk().as_deref(), Some(&b"two"[..]));
+    assert!(session.next_chunk().is_none());
+    drop(session);
+    let session = server.accept().unwrap();
+    assert_eq!(session.peer_addr(), peer);
+    assert_eq!(session.wait_until_over().reason, Reason::Idle);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Busy, Message, Options, Reason, SendError, Session, SingleServer};
+use single_server::{Busy, Chunk, Inbox, Message, Options, Reason, SendError, Session, SingleServer};
 use visitor::*;
 
 #[test]
@@ -125,11 +125,11 @@ fn a_session_can_read_after_its_own_half_close() {
 #[test]
 fn reading_a_session_that_was_cut_short_is_an_error_and_not_the_end_of_the_stream() {
     let read = |session: &mut Session| {
-        let read = session.read(&mut [0; 10]);
-        let again = session.read(&mut [0; 10]);
-        assert_eq!(read.as_ref().ok(), again.as_ref().ok()); // a second read returns the same
+        let mut read = || session.read(&mut [0; 10]).map_err(|e| (e.kind(), e.to_string()));
+        let (first, second) = (read(), read());
+        assert_eq!(first, second);
         assert_eq!(session.read(&mut []).unwrap(), 0);
-        read.map_err(|e| e.kind())
+        first.map_err(|(kind, _)| kind)
     };
     let mut server =
         Options::new().busy(Busy::Replace).idle_timeout(Duration::from_secs(1)).bind("127.0.0.1:0").unwrap();
@@ -329,6 +329,49 @@ fn finish_with_a_full_outbox(depth: usize) {
         assert_eq!(session.next_chunk().as_deref(), Some(&b"word"[..]));
     }
     assert!(session.next_chunk().is_none());
+}
+
+#[test]
+fn a_chunk_that_waits_for_room_in_the_outbox_is_received_before_the_end() {
+    for end in [Inbox::finish, Inbox::abort] {
+        for _ in 0..100 {
+            let mut server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
+            let mut client = connect(server.local_addr());
+            let mut session = server.accept().unwrap();
+            block_the_reader(&mut client, &session);
+            end(&session.inbox());
+            assert_eq!(session.wait_until_over().received, 6);
+            // At once, so the second one is often received before the reader has delivered the chunk.
+            let chunks = [session.next_chunk(), session.next_chunk(), session.next_chunk()];
+            assert_eq!(chunks, [Some(Chunk::from("one")), Some(Chunk::from("two")), None]);
+        }
+    }
+}
+
+#[test]
+fn a_session_that_ends_before_the_reader_reaches_it_is_announced_with_its_end() {
+    for end in [Inbox::finish, Inbox::abort] {
+        let mut server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
+        let control = server.control();
+        let mut first = connect(server.local_addr());
+        let mut session = server.accept().unwrap();
+        block_the_reader(&mut first, &session);
+        session.abort();
+        session.wait_until_over();
+
+        let second = connect(session.local_addr());
+        let peer = second.local_addr().unwrap();
+        becomes(Some(peer), || control.client().map(|client| client.peer_addr()));
+        end(&control.client().unwrap().inbox());
+        becomes(false, || control.is_busy());
+
+        assert_eq!(session.chunks().count(), 2);
+        drop(session);
+        let next = next_message(&server);
+        assert!(matches!(&next, Message::Connected(client) if client.peer_addr() == peer), "{next:?}");
+        let next = next_message(&server);
+        assert!(matches!(&next, Message::ProducerFinished(end) if end.report().peer == peer), "{next:?}");
+    }
 }
 
 #[test]

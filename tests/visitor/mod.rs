@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Message, Options, Report, Signal, SingleServer};
+use single_server::{Client, Message, Options, Report, Session, Signal, SingleServer};
 
 /// The deadline of every wait: only a hang takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -326,6 +326,26 @@ pub fn next_connected(signals: &Receiver<Signal>) -> SocketAddr {
 /// Waits for the next message from a server's outbox.
 pub fn next_message(server: &SingleServer) -> Message {
     server.outbox().recv_timeout(DEADLINE).expect("a message comes out of the outbox")
+}
+
+/// Waits until this client has the slot, and drops the messages before that.
+pub fn next_client(server: &SingleServer, stream: &TcpStream) -> Client {
+    let peer = stream.local_addr().unwrap();
+    loop {
+        match next_message(server) {
+            Message::Connected(client) if client.peer_addr() == peer => return client,
+            _ => {}
+        }
+    }
+}
+
+/// Sends two words to a server with an outbox of depth 1. The first one fills the outbox, and the reader waits for room for
+/// the second one.
+pub fn block_the_reader(client: &mut TcpStream, session: &Session<'_>) {
+    for (word, received) in [(b"one", 3), (b"two", 6)] {
+        client.write_all(word).unwrap();
+        becomes(received, || session.report().received);
+    }
 }
 
 /// A field of a process's `/proc` status: in KiB, or a count.
