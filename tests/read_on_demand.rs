@@ -161,10 +161,11 @@ fn a_session_that_is_dropped_before_the_first_read_delivers_its_answer_to_a_clie
 
 #[test]
 fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once() {
-    let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
-    let signals = server.signal();
-    for _ in 0..20 {
+    for _ in 0..50 {
+        let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
+        let signals = server.signal();
         let gone = connect(server.local_addr());
+        assert!(matches!(next_message(&server), Message::Connected(_)));
         next_connected(&signals);
         drop(gone);
         // Nobody asks for its bytes. The newcomer is served without a retry.
@@ -172,14 +173,27 @@ fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once(
         let report = next_report(&signals);
         assert_eq!((report.reason, report.received, report.complete), (Reason::ClientClosed, 0, true));
         assert_eq!(next_connected(&signals), next.local_addr().unwrap());
-        drop(next);
-        while server.is_busy() {
-            // It has left, too, and the next look is at a newcomer.
-            let _ = TcpStream::connect(server.local_addr()).map(|mut other| other.read(&mut [0]));
-            thread::yield_now();
-        }
-        while signals.try_recv().is_ok() {}
     }
+}
+
+#[test]
+fn a_client_that_leaves_before_the_application_hears_of_it_makes_room_after_the_close_timeout() {
+    for demand in [false, true] {
+        let options = Options::new().read_on_demand(demand).depth(1).close_timeout(Duration::from_millis(80));
+        let server = options.bind("127.0.0.1:0").unwrap();
+        let signals = server.signal();
+        // The application receives nothing: the outbox is full, and the reader waits.
+        for _ in 0..4 {
+            drop(connect_when_free(&server));
+            next_report(&signals);
+        }
+    }
+}
+
+/// Connects once the slot is free.
+fn connect_when_free(server: &SingleServer) -> TcpStream {
+    becomes(false, || server.is_busy());
+    connect(server.local_addr())
 }
 
 #[test]

@@ -58,13 +58,17 @@ impl Connection {
     /// A pending error alone does not tell: on Linux it may also be one that the connection survives, such as an ICMP
     /// "unreachable" (RFC 1122, section 4.2.3.9). Only a dead connection has lost its peer.
     pub(crate) fn is_dead(&self) -> bool {
-        !matches!(self.stream.take_error(), Ok(None)) && !self.survives()
+        match self.stream.take_error() {
+            Ok(None) => false,
+            Ok(Some(e)) | Err(e) => !self.survives(&e),
+        }
     }
 
-    /// Whether the connection still stands after a read or write has failed, so the call can be repeated. Not known on
-    /// Windows.
-    pub(crate) fn survives(&self) -> bool {
-        !cfg!(windows) && self.stream.peer_addr().is_ok()
+    /// Whether the connection still stands after an error, so the call can be repeated. Not known on Windows.
+    pub(crate) fn survives(&self, error: &io::Error) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+        let by_tcp = matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut);
+        !by_tcp && !cfg!(windows) && self.stream.peer_addr().is_ok()
     }
 
     /// Peeks at the connection without waiting.
@@ -84,7 +88,7 @@ impl Connection {
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
                 Seen::Nothing
             }
-            Err(_) if self.survives() => Seen::Nothing,
+            Err(e) if self.survives(&e) => Seen::Nothing,
             Err(_) => Seen::Broken,
         }
     }

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::machine::{Machine, Session};
+use super::machine::Machine;
 use super::phase::{Event, Phase};
 use crate::values::seen::Seen;
 
@@ -14,9 +14,8 @@ const LINGER_SILENCE: Duration = Duration::from_secs(5);
 /// The same silence while the server stops. Longer than one round trip around the world.
 const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 
-/// The time after which a doubtful verdict is looked at again. Longer than a write is blocked, after which the writer looks at
-/// the clock.
-const SOON: Duration = Duration::from_millis(100);
+/// How long the reader and the application get once a timeout has passed: an eighth of it, but at most this.
+const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 
 /// What the clock says about the live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,57 +34,94 @@ fn after(since: Instant, time: Option<Duration>, event: Option<Event>) -> Option
 }
 
 impl Machine {
-    /// What is due first for the latest session.
+    /// Ends a live session if one of its timeouts has passed.
     ///
-    /// `blocked` tells since when a write has made no progress. While the application leaves the outbox full, no time is counted
-    /// against the client, unless it does not read either or its connection is known to be broken.
-    pub(super) fn due(&self, blocked: Option<Instant>, now: Instant) -> Option<Due> {
-        let (idle, close) = (self.idle_timeout, self.close_timeout);
-        let Session { moved, spared, began, phase, .. } = self.latest;
-        let shorter = [idle, close].into_iter().flatten().min();
-        let look = after(now, shorter.map(|time| time / 8), None);
-        let in_idle_time = match blocked {
-            Some(since) => after(since.max(spared), idle, Some(Event::Stalled)),
-            None => after(moved.max(spared), idle, Some(Event::Idle)),
+    /// `blocked` tells since when a write has made no progress; `seen` is what a look at the connection has shown, and `None`
+    /// if nobody has looked.
+    pub(super) fn judge(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
+        let (limit, event) = self.limit();
+        if limit.map_or(false, |at| at <= now) {
+            self.apply(self.latest.number, event, now);
+            return Verdict::Wait(None);
+        }
+        let again = match self.due(blocked, now) {
+            Some((at, Some(event))) if at <= now => match self.weigh(at, event, seen, now) {
+                Some(Verdict::Wait(again)) => again,
+                Some(Verdict::Look) => return Verdict::Look,
+                None => {
+                    self.apply(self.latest.number, event, now);
+                    return Verdict::Wait(None);
+                }
+            },
+            due => due.map(|(at, _)| at),
         };
-        let gone = after(moved.max(spared), close, Some(Event::Gone));
-        let due = match phase {
-            Phase::Open if self.is_unasked() => [look, gone, in_idle_time.filter(|_| blocked.is_some())],
-            Phase::Open if !self.is_reading() => [look, None, in_idle_time.filter(|_| blocked.is_some())],
-            // The client's FIN does not wake the writer, so it looks for one as often as the close timeout needs.
-            Phase::Open => [after(now, close, None), None, in_idle_time],
-            Phase::ClientDone => [None, gone, in_idle_time],
-            Phase::WriteFailed => [None, None, after(moved, shorter, Some(Event::Idle))],
-            Phase::Lingering(_) | Phase::Over(_) => return None,
-        };
-        let up = after(began, self.session_timeout, Some(Event::TimeUp));
-        let stop = self.stop_by.map(|at| (at, Some(Event::Stop)));
-        due.into_iter().chain([up, stop]).flatten().min_by_key(|(at, _)| *at)
+        Verdict::Wait([limit, again].into_iter().flatten().min())
     }
 
-    /// Ends a live session if one of its timeouts has passed. The clock alone does not decide: `seen` is what a look at the
-    /// connection has shown, and `None` if nobody has looked.
-    pub(super) fn judge(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
-        let (at, event) = match self.due(blocked, now) {
-            Some((at, Some(event))) if at <= now => (at, event),
-            due => return Verdict::Wait(due.map(|(at, _)| at)),
-        };
-        let soon = now + SOON;
-        match (event, seen) {
-            (Event::Idle | Event::Gone, None) => return Verdict::Look,
-            // The reader has yet to come to what has arrived.
-            (Event::Idle, Some(Seen::Data | Seen::Fin)) => return Verdict::Wait(Some(soon)),
-            // Nobody has asked for the client's bytes, but there are none: it may well be there.
-            (Event::Gone, Some(Seen::Nothing)) if self.is_unasked() => return Verdict::Wait(Some(soon)),
-            // If the writer is that late, the process has not run, and neither have the reader and the application.
-            (Event::Idle | Event::Stalled | Event::Gone, _) if now > at + SOON => {
-                self.latest.spared = soon;
-                return Verdict::Wait(Some(soon));
-            }
-            _ => {}
+    /// The time after which the session ends in any case.
+    fn limit(&self) -> (Option<Instant>, Event) {
+        let up = self.session_timeout.map(|time| self.latest.began + time);
+        match (self.stop_by, up) {
+            (Some(stop), Some(up)) if up < stop => (Some(up), Event::TimeUp),
+            (None, up) => (up, Event::TimeUp),
+            (stop, _) => (stop, Event::Stop),
         }
-        self.apply(self.latest.number, event, now);
-        Verdict::Wait(None)
+    }
+
+    /// What is due first because nothing moves.
+    ///
+    /// While the application leaves the outbox full, no time is counted against the client, unless it does not read either or
+    /// its connection is known to be broken.
+    fn due(&self, blocked: Option<Instant>, now: Instant) -> Option<Due> {
+        let (idle, close) = (self.idle_timeout, self.close_timeout);
+        let moved = self.latest.moved;
+        let shorter = self.shorter_timeout();
+        let look = after(now, shorter.map(|time| time / 8), None);
+        let in_idle_time = match blocked {
+            Some(since) => after(since, idle, Some(Event::Stalled)),
+            None => after(moved, idle, Some(Event::Idle)),
+        };
+        let stalled = in_idle_time.filter(|_| blocked.is_some());
+        let gone = after(moved, close, Some(Event::Gone));
+        let due = match self.latest.phase {
+            Phase::Open if self.is_unheard() => [look, stalled, gone],
+            Phase::Open if !self.is_reading() => [look, stalled, None],
+            // The client's FIN does not wake the writer, so it looks for one as often as the close timeout needs.
+            Phase::Open => [in_idle_time, after(now, close, None), None],
+            Phase::ClientDone => [in_idle_time, gone, None],
+            Phase::WriteFailed => [after(moved, shorter, Some(Event::Idle)), None, None],
+            Phase::Lingering(_) | Phase::Over(_) => return None,
+        };
+        due.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// The clock has a case since `at`, which alone is no proof: if this process was paused, or is one of many, the client's
+    /// bytes may have arrived, and the reader or the application may be about to act. So they get a moment, and then the
+    /// connection is looked at. Returns `None` if the session must end.
+    fn weigh(&mut self, at: Instant, event: Event, seen: Option<Seen>, now: Instant) -> Option<Verdict> {
+        let moment = self.shorter_timeout().unwrap_or_default() / 8;
+        if self.latest.spared < at {
+            self.latest.spared = now + moment.min(LONGEST_MOMENT);
+        }
+        if now < self.latest.spared {
+            return Some(Verdict::Wait(Some(self.latest.spared)));
+        }
+        let unheard = self.is_unheard();
+        match (event, seen) {
+            (Event::Idle | Event::Gone, None) => return Some(Verdict::Look),
+            // The reader has yet to come to what has arrived.
+            (Event::Idle, Some(Seen::Data | Seen::Fin)) => {}
+            // The client may well be there. If it has sent bytes, an application that does not ask for them must hurry.
+            (Event::Gone, Some(Seen::Nothing)) if unheard => {}
+            (Event::Gone, Some(Seen::Data)) if unheard && !self.read_on_demand => {}
+            _ => return None,
+        }
+        self.latest.spared = now + moment;
+        Some(Verdict::Wait(Some(self.latest.spared)))
+    }
+
+    fn shorter_timeout(&self) -> Option<Duration> {
+        [self.idle_timeout, self.close_timeout].into_iter().flatten().min()
     }
 
     /// The application is still at work for a session: no time counts from before now.

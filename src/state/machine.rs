@@ -51,7 +51,7 @@ pub(super) struct Session {
     pub(super) began: Instant,
     /// When a byte last moved in either direction, or either side closed.
     pub(super) moved: Instant,
-    /// No timeout is held against the client before this time.
+    /// Once a timeout has passed: not before this time is it held against the client.
     pub(super) spared: Instant,
     pub(super) ended: Instant,
 }
@@ -163,13 +163,18 @@ impl Machine {
 
     /// The reader waits until the application asks for the client's bytes.
     pub(crate) fn is_unasked(&self) -> bool {
-        let waiting = Reader { session: self.latest.number, position: Position::Announcing };
-        self.read_on_demand && self.is_open() && self.reader == waiting
+        self.read_on_demand && self.is_open() && self.reader == self.latest.at(Position::Announcing)
+    }
+
+    /// The application has yet to hear of the client, because the outbox is full of older sessions, or to ask for its bytes.
+    pub(super) fn is_unheard(&self) -> bool {
+        let read = [Position::Reading, Position::Delivering].map(|position| self.latest.at(position));
+        !read.contains(&self.reader)
     }
 
     /// The reader is in a read of the latest session's connection, or done with it.
     pub(super) fn is_reading(&self) -> bool {
-        self.reader == Reader { session: self.latest.number, position: Position::Reading }
+        self.reader == self.latest.at(Position::Reading)
     }
 
     /// Whether the application can be told that no more bytes come: the client will send nothing more, and the reader has
@@ -283,6 +288,11 @@ impl Machine {
 }
 
 impl Session {
+    /// The reader in a position of this session.
+    fn at(&self, position: Position) -> Reader {
+        Reader { session: self.number, position }
+    }
+
     pub(super) fn new(number: u64, phase: Phase, peer: SocketAddr, now: Instant) -> Session {
         Session { number, phase, peer, received: 0, sent: 0, began: now, moved: now, spared: now, ended: now }
     }

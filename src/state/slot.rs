@@ -117,9 +117,9 @@ impl State {
         }
     }
 
-    /// Looks for what the reader would not notice now. The machine must be told.
-    pub(super) fn look_for_the_reader(&self) -> Option<Seen> {
-        match self.connection() {
+    /// For the writer: looks for what the reader of a session would not notice now. The machine must be told.
+    pub(super) fn look_for_the_reader(&self, session: u64) -> Option<Seen> {
+        match self.connection().filter(|_| self.machine.is_latest(session)) {
             Some(_) if self.machine.is_unasked() => Some(self.look()),
             Some(connection) if self.machine.is_unread() && connection.is_dead() => Some(Seen::Broken),
             _ => None,

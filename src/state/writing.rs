@@ -70,11 +70,12 @@ impl Machine {
             match self.account.output {
                 Output::Finishing => self.apply(session, Event::Finish, now),
                 _ if self.is_stopping() => self.apply(session, Event::Stop, now),
-                Output::HalfClosing => {
+                // Not a FIN after bytes that were dropped: the answer would look complete.
+                Output::HalfClosing if self.latest.phase.is_writable() => {
                     self.account.output = Output::HalfClosed;
                     self.effects.close = Some(Close::Half);
                 }
-                Output::Open | Output::HalfClosed => {}
+                Output::HalfClosing | Output::Open | Output::HalfClosed => {}
             }
         }
         if !self.is_live(session) {
@@ -131,7 +132,7 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, done, now);
-        let mut seen = state.look_for_the_reader();
+        let mut seen = state.look_for_the_reader(number);
         let next = loop {
             match state.machine.next(number, seen, now) {
                 None => seen = Some(state.look()),
@@ -148,7 +149,7 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, &Done { sent, ..Done::default() }, now);
-        let mut seen = state.look_for_the_reader();
+        let mut seen = state.look_for_the_reader(number);
         let goes_on = loop {
             match state.machine.go_on(number, seen, since, now) {
                 None => seen = Some(state.look()),

@@ -43,7 +43,7 @@ fn read_once(session: &Assignment, buffer: &mut [u8]) -> Option<io::Result<usize
                 drop(connection);
                 thread::yield_now();
             }
-            Err(_) if failures < REPEATS && connection.survives() => {
+            Err(e) if failures < REPEATS && connection.survives(&e) => {
                 drop(connection);
                 failures += 1;
                 thread::sleep(PAUSE);

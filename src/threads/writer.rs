@@ -109,8 +109,8 @@ impl Writer {
         while let Some(connection) = session.connection() {
             let written = connection.write(&self.gathered[first..]);
             let repeats = match &written {
-                Err(e) if e.kind() != ErrorKind::BrokenPipe => failures < REPEATS && connection.survives(),
-                _ => false,
+                Err(e) => failures < REPEATS && connection.survives(e),
+                Ok(_) => false,
             };
             drop(connection);
             match written {
