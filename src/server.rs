@@ -379,7 +379,9 @@ impl SingleServer {
     ///
     /// A thread panicked, which would be a defect of this crate; or the acceptor could not be woken within a second. On Linux
     /// the latter cannot happen to a server that has bound its listener itself. Otherwise a connection to the listener wakes
-    /// the acceptor, and the error says why that failed; the acceptor then exits at the next connection.
+    /// the acceptor, for which `stop` waits up to 20 ms at a time, and the error says why that failed; the acceptor then exits
+    /// at the next connection. A listener that was handed in from another network namespace, as by systemd with
+    /// `PrivateNetwork=yes`, cannot be reached, and `stop` fails at once.
     ///
     /// # Examples
     ///

@@ -490,3 +490,21 @@ fn stop_returns_without_a_free_descriptor() {
         stop(server);
     }
 }
+
+/// As systemd does it with `PrivateNetwork=yes`: the listener cannot be reached from where the server runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_whose_socket_is_in_another_network_namespace_exits_in_good_order() {
+    let network = match network::Network::new() {
+        Some(network) => network,
+        None => return,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    let mut command = network.command("s", env!("CARGO_BIN_EXE_single-server"));
+    command.args(["-l", "stdin", "--once", "echo"]);
+    command.stdin(std::os::unix::io::OwnedFd::from(listener));
+    let mut once = started(command);
+    assert_eq!(through(&mut connect(addr), b"hello"), b"hello");
+    assert_eq!(once.wait(), Some(0));
+}

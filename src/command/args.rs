@@ -65,6 +65,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             }
             "--idle-timeout" => once(name, &mut draft.idle_timeout, timeout(&mut parser, name)?)?,
             "--close-timeout" => once(name, &mut draft.close_timeout, timeout(&mut parser, name)?)?,
+            "--session-timeout" => once(name, &mut draft.session_timeout, timeout(&mut parser, name)?)?,
             "--handover" => {
                 let time = value(&mut parser, name, DURATION, values::duration)?;
                 once(name, &mut draft.handover, time)?;

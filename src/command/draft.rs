@@ -17,6 +17,7 @@ pub struct Draft {
     pub message: Option<String>,
     pub idle_timeout: Option<Duration>,
     pub close_timeout: Option<Duration>,
+    pub session_timeout: Option<Duration>,
     pub handover: Option<Duration>,
     pub retry: Option<Duration>,
     pub buffer_size: Option<usize>,
@@ -68,6 +69,7 @@ impl Draft {
         if let Some(time) = self.close_timeout {
             options = options.close_timeout(Some(time).filter(|time| !time.is_zero()));
         }
+        options = options.session_timeout(self.session_timeout.filter(|time| !time.is_zero()));
         if let Some(time) = self.handover {
             options = options.handover(time);
         }

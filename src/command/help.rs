@@ -33,6 +33,9 @@ Options:
       --close-timeout TIME
                            End a session in which no byte moves after its
                            client has closed [default: 60s; 0: none]
+      --session-timeout TIME
+                           End a session after that time, whatever moves
+                           [default: none]
       --handover TIME      How long a new client waits for one that is leaving
                            [default: 1s]
       --buffer-size SIZE   Size of a buffer, such as 4096, 64K or 1M

@@ -143,3 +143,105 @@ impl Machine {
         Some(total.min(heard + silence).min(self.stop_by.unwrap_or(total)))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::writing::Next;
+    use crate::values::options::Options;
+    use crate::values::signal::Reason;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const MOMENT: Duration = Duration::from_millis(100);
+
+    /// A machine with a session that the reader reads, begun at the time returned.
+    fn reading(options: Options) -> (Machine, Instant) {
+        let (nobody, now) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&options, nobody, now);
+        machine.begin(nobody, now);
+        machine.attend(0);
+        machine.delivered(now);
+        machine.take_effects();
+        (machine, now)
+    }
+
+    fn until(next: Option<Next>) -> Option<Instant> {
+        match next {
+            Some(Next::Write(until)) => until,
+            next => panic!("{next:?}"),
+        }
+    }
+
+    fn reason(machine: &Machine) -> Option<Reason> {
+        machine.latest.phase.reason()
+    }
+
+    #[test]
+    fn a_silent_client_is_idle_once_a_look_after_a_moment_has_shown_nothing() {
+        let (mut machine, start) = reading(Options::new().idle_timeout(SECOND).close_timeout(None));
+        assert_eq!(until(machine.next(1, None, start)), Some(start + SECOND));
+        assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
+        assert_eq!(machine.next(1, None, start + SECOND + MOMENT), None); // look
+        assert_eq!(machine.next(1, Some(Seen::Nothing), start + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(reason(&machine), Some(Reason::Idle));
+    }
+
+    #[test]
+    fn a_client_whose_bytes_or_fin_have_arrived_is_not_idle() {
+        for seen in [Seen::Data, Seen::Fin] {
+            let (mut machine, start) = reading(Options::new().idle_timeout(SECOND).close_timeout(None));
+            let late = start + 5 * SECOND;
+            assert_eq!(until(machine.next(1, None, late)), Some(late + MOMENT));
+            assert!(until(machine.next(1, Some(seen), late + MOMENT)).is_some());
+            // The reader comes to it.
+            machine.received(1, late + MOMENT);
+            machine.delivered(late + MOMENT);
+            assert_eq!(until(machine.next(1, None, late + MOMENT)), Some(late + MOMENT + SECOND));
+        }
+    }
+
+    #[test]
+    fn an_application_that_was_paused_has_a_moment_to_answer() {
+        let (mut machine, start) = reading(Options::new().close_timeout(SECOND));
+        machine.apply(1, Event::Fin, start);
+        let late = start + 5 * SECOND;
+        assert_eq!(until(machine.next(1, None, late)), Some(late + MOMENT));
+        machine.extend(1, late);
+        assert_eq!(until(machine.next(1, None, late + MOMENT)), Some(late + SECOND));
+        assert_eq!(until(machine.next(1, None, late + SECOND)), Some(late + SECOND + MOMENT));
+        assert_eq!(machine.next(1, Some(Seen::Nothing), late + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(reason(&machine), Some(Reason::Gone));
+    }
+
+    #[test]
+    fn a_blocked_write_is_tried_again_before_the_client_has_stalled() {
+        let (mut machine, start) = reading(Options::new().idle_timeout(SECOND));
+        let late = start + 5 * SECOND;
+        assert_eq!(machine.go_on(1, None, start, late), Some(true));
+        assert_eq!(machine.go_on(1, None, start, late + MOMENT), Some(false));
+        assert_eq!(reason(&machine), Some(Reason::Stalled));
+    }
+
+    #[test]
+    fn the_session_timeout_counts_although_other_timeouts_are_in_doubt() {
+        let options = Options::new().idle_timeout(SECOND).session_timeout(3 * SECOND);
+        let (mut machine, start) = reading(options);
+        for millis in (1000..3000).step_by(50) {
+            let now = start + Duration::from_millis(millis);
+            assert!(until(machine.next(1, Some(Seen::Data), now)).map_or(false, |at| at > now), "{millis}");
+        }
+        assert_eq!(machine.next(1, Some(Seen::Data), start + 3 * SECOND), Some(Next::End));
+        assert_eq!(reason(&machine), Some(Reason::TimeUp));
+    }
+
+    #[test]
+    fn a_stop_ends_a_session_when_its_time_is_up_although_other_timeouts_are_in_doubt() {
+        let (mut machine, start) = reading(Options::new().idle_timeout(SECOND));
+        machine.close_output(1, crate::state::account::Output::HalfClosing);
+        machine.stop(start + 2 * SECOND);
+        machine.account.offer(&mut crate::state::account::Message::new(1, 1, 1), false); // something is left to write
+        let _ = machine.go_on(1, Some(Seen::Data), start, start + SECOND);
+        assert_eq!(machine.go_on(1, None, start + SECOND, start + 2 * SECOND), Some(false));
+        assert_eq!(reason(&machine), Some(Reason::Stopped));
+    }
+}

@@ -65,8 +65,18 @@ pub(super) struct State {
     pub(super) listener: Option<TcpListener>,
     /// A second handle of the acceptor's listener, used to wake the acceptor. `None` while the acceptor has no listener.
     pub(super) waker: Option<TcpListener>,
-    /// The acceptor has closed its listener and is about to exit.
-    pub(super) acceptor_done: bool,
+    pub(super) acceptor: Acceptor,
+}
+
+/// How far the acceptor has come in the life of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acceptor {
+    /// It accepts, or waits until it may.
+    Running,
+    /// It has found the server stopping, and is about to close its listener.
+    Leaving,
+    /// It has closed its listener, and is about to exit.
+    Done,
 }
 
 pub(super) struct Served {
@@ -145,7 +155,7 @@ impl Slot {
             outbox: Some(outbox),
             listener: None,
             waker: listener.try_clone().ok(),
-            acceptor_done: false,
+            acceptor: Acceptor::Running,
         };
         Slot {
             state: Mutex::new(state),

@@ -8,7 +8,8 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::slot::Slot;
+use super::slot::{Acceptor, Slot};
+use crate::values::options::Busy;
 
 /// The timeout of a connection to our own port. On the local machine it takes some microseconds.
 const CONNECT: Duration = Duration::from_millis(10);
@@ -20,7 +21,7 @@ impl Slot {
         let mut state = self.lock();
         state.machine.stop(Instant::now() + self.options.linger);
         state.listener = None;
-        // Under the lock: this handle must be closed before anyone can see `acceptor_done`, when the port must be free.
+        // Under the lock: this handle must be closed before anyone can see that the acceptor is done, when the port must be free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
         self.carry_out(state);
         if !woken {
@@ -45,9 +46,14 @@ impl Slot {
         TcpStream::connect_timeout(&addr, CONNECT).map(drop)
     }
 
+    /// The acceptor is about to close its listener.
+    pub(crate) fn acceptor_leaves(&self) {
+        self.lock().acceptor = Acceptor::Leaving;
+    }
+
     /// The acceptor has closed its listener.
     pub(crate) fn acceptor_done(&self) {
-        self.lock().acceptor_done = true;
+        self.lock().acceptor = Acceptor::Done;
         self.change.notify_all();
     }
 
@@ -55,25 +61,29 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// Why the acceptor could not be woken within a second.
+    /// Why the acceptor could not be woken: within a second or, if nobody listens on the address here, at once. The latter
+    /// happens if the listener was handed in and belongs to another network namespace.
     pub(crate) fn wait_for_acceptor(&self) -> io::Result<()> {
         let give_up = Instant::now() + Duration::from_secs(1);
-        let mut result = Err(io::Error::from(io::ErrorKind::TimedOut));
+        let mut failure = io::Error::from(io::ErrorKind::TimedOut);
         loop {
             let soon = Instant::now() + Duration::from_millis(20);
             let mut state = self.lock();
-            while !state.acceptor_done && Instant::now() < soon {
+            while state.acceptor != Acceptor::Done && Instant::now() < soon {
                 state = self.change.wait(state, Some(soon));
             }
-            if state.acceptor_done {
+            // Under `Busy::Refuse` the acceptor may be without a listener.
+            let must_listen = state.acceptor == Acceptor::Running && self.options.busy != Busy::Refuse;
+            let unreachable = must_listen && failure.kind() == io::ErrorKind::ConnectionRefused;
+            if state.acceptor == Acceptor::Done {
                 return Ok(());
             }
             drop(state);
-            if Instant::now() > give_up {
-                return result;
+            if unreachable || Instant::now() > give_up {
+                return Err(failure);
             }
             if let Err(e) = self.connect_to_acceptor() {
-                result = Err(e);
+                failure = e;
             }
         }
     }

@@ -160,6 +160,7 @@ impl Acceptor {
 /// Also if the `admit` hook has panicked.
 impl Drop for Acceptor {
     fn drop(&mut self) {
+        self.slot.acceptor_leaves();
         self.listener = None; // before `acceptor_done`, which reports that the port is free
         self.slot.forget_listener();
         self.slot.acceptor_done();

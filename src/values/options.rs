@@ -37,7 +37,10 @@ pub enum Busy {
     ///
     /// This cannot work if another process also holds the listener, as it may with [`Options::listen_on`].
     Refuse,
-    /// It waits in the listener's backlog until the slot is free, and is then served.
+    /// It waits until the slot is free, and is then served.
+    ///
+    /// Clients that are not on the [allow-list](Options::allow) are refused meanwhile, until the first allowed one has come: the
+    /// server keeps that one in hand, and all others wait in the listener's backlog.
     Wait,
     /// It is served, and the old client's connection is cut.
     Replace,
@@ -205,11 +208,14 @@ impl Options {
     /// default 1 s.
     ///
     /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
-    /// So a client that closes its connection and connects again at once is served. The wait never cuts off bytes that
-    /// are queued for the leaving client; meanwhile further newcomers wait in the backlog. It also covers the few
-    /// microseconds in which a client's close is on its way: a newcomer that meets a session with no sign of leaving is
-    /// refused after at most 5 ms, or at once if another one was refused in the last 100 ms. With a handover time of
-    /// zero there is no wait at all.
+    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
+    /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
+    ///
+    /// For each newcomer the server looks at the live connection. If there is neither a FIN nor anything unread, the client is
+    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
+    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
+    ///
+    /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
     ///
     /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
     ///
@@ -299,8 +305,12 @@ impl Options {
     ///
     /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
     /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
-    /// application has nothing to send to it. A client found to be reset while the application leaves the outbox full loses
-    /// the slot after the same time.
+    /// application has nothing to send to it. An application that works for longer than this calls
+    /// [`Session::extend`](crate::Session::extend) now and then. A client found to be reset while the application leaves the
+    /// outbox full loses the slot after the same time.
+    ///
+    /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
+    /// the process was paused. Then the server looks at the connection once more.
     ///
     /// # Examples
     ///
@@ -365,9 +375,11 @@ impl Options {
     /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
     /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
     ///
-    /// The application should not take long: before it asks, no idle time is counted, and a client that closes its side is
-    /// not noticed. One whose connection is reset is: its session ends without being asked for, once a newcomer meets it or
-    /// something is sent to it, and otherwise within an eighth of the idle or close timeout.
+    /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
+    /// something is sent to it, and every eighth of the idle or close timeout. If it was reset, or the client has closed its side
+    /// without sending anything, the session ends without being asked for. A FIN behind unread bytes cannot be seen, so a
+    /// session whose client has sent something is over after the [close timeout](Options::close_timeout), unless the
+    /// application calls [`Session::extend`](crate::Session::extend).
     ///
     /// # Examples
     ///
