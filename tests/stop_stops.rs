@@ -30,7 +30,7 @@ fn stop(server: SingleServer) {
     assert!(server.outbox().recv().is_err());
     assert!(matches!(server.inbox().send("late"), Err(SendError::Stopped(_))));
     assert!(server.accept().is_none());
-    assert!(server.signal().recv().is_err());
+    server.signal().iter().for_each(drop); // it ends
     assert!(!server.is_busy());
 }
 

@@ -37,6 +37,9 @@ pub struct Forward {
 impl Forward {
     /// One client, whose bytes have not been asked for.
     pub fn serve(&mut self, session: &mut Session) -> Outcome {
+        if session.inbox().is_closed() {
+            return Outcome::Served; // the client has come and gone: not worth a dial
+        }
         let dialled = match self.spare.take() {
             Some(spare) => Ok(Some(spare)),
             None => self.dial_until(Instant::now() + self.retry, session),

@@ -72,9 +72,11 @@ impl Slot {
             while state.acceptor != Acceptor::Done && Instant::now() < soon {
                 state = self.change.wait(state, Some(soon));
             }
-            // Under `Busy::Refuse` the acceptor may be without a listener.
-            let must_listen = state.acceptor == Acceptor::Running && self.options.busy != Busy::Refuse;
-            let unreachable = must_listen && failure.kind() == io::ErrorKind::ConnectionRefused;
+            // Nobody listens here, although the acceptor does: not under `Busy::Refuse`, when it may be without a listener, and
+            // not if `stop` has shut the listener down.
+            let listens = state.acceptor == Acceptor::Running && self.options.busy != Busy::Refuse;
+            let refused = failure.kind() == io::ErrorKind::ConnectionRefused;
+            let unreachable = listens && refused && !self.owns_listener;
             if state.acceptor == Acceptor::Done {
                 return Ok(());
             }
