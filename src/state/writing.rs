@@ -130,7 +130,7 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, done, now);
-        let broken = state.is_found_broken();
+        let broken = state.machine.is_latest(number) && state.is_found_broken();
         let next = state.machine.next(number, broken, now);
         self.carry_out(state);
         next
@@ -142,7 +142,7 @@ impl Slot {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
         state.machine.settle(number, &Done { sent, ..Done::default() }, now);
-        let broken = state.is_found_broken();
+        let broken = state.machine.is_latest(number) && state.is_found_broken();
         let writable = state.machine.go_on(number, broken, since, now);
         self.carry_out(state);
         writable
