@@ -68,11 +68,12 @@ impl Machine {
             match self.account.output {
                 Output::Finishing => self.apply(session, Event::Finish, now),
                 _ if self.is_stopping() => self.apply(session, Event::Stop, now),
-                Output::HalfClosing => {
+                // Not a FIN after bytes that were dropped: the answer would look complete.
+                Output::HalfClosing if self.latest.phase.is_writable() => {
                     self.account.output = Output::HalfClosed;
                     self.effects.close = Some(Close::Half);
                 }
-                Output::Open | Output::HalfClosed => {}
+                Output::HalfClosing | Output::Open | Output::HalfClosed => {}
             }
         }
         let until = self.judge(session, None, now);
