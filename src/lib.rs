@@ -116,6 +116,9 @@ mod state {
     mod effects;
     mod machine;
     pub(crate) mod phase;
+
+    #[cfg(test)]
+    mod walk;
 }
 
 /// The connection, and what differs from one system to the other.

@@ -69,8 +69,8 @@ pub(super) struct Account {
     weight: usize,
     messages: usize,
     /// The tickets of the senders that wait for room, in order of arrival.
-    line: VecDeque<u64>,
-    next_ticket: u64,
+    pub(super) line: VecDeque<u64>,
+    pub(super) next_ticket: u64,
     /// A wake-up is in the channel, which has room for one beside the messages.
     pub(super) wake_queued: bool,
 }

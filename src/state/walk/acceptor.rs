@@ -1,0 +1,209 @@
+//! The acceptor thread, step by step, as in `threads/acceptor.rs`, `accepting.rs` and `listening.rs`.
+
+use super::breaks::{Break, Call};
+use super::checks::{Check, Checked};
+use super::client::{Came, Place};
+use super::config::{Policy, Rules};
+use super::facts::Facts;
+use super::step::When;
+use super::world::{nobody, On, Thread, World};
+use crate::state::accepting::{Meeting, Seen};
+use crate::state::effects::Close;
+use crate::state::phase::Event;
+
+/// Where the acceptor is: what it does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum At {
+    /// Under `Busy::Wait`: waits until no client is served.
+    WaitUntilFree,
+    /// Under `Busy::Refuse`: waits for the new listener.
+    Fetch,
+    Accept,
+    /// A client has met a live session, and waits for the slot.
+    Meet(usize),
+    /// Under `Busy::Replace`: looks for the live session, and makes way.
+    Current(usize),
+    Replace(usize, u64),
+    /// Under `Busy::Refuse`: closes the port.
+    Forget(usize),
+    Begin(usize),
+    Exited,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Acceptor {
+    pub(super) at: At,
+    pub(super) listener: bool,
+}
+
+const SELF: Thread = Thread::Acceptor;
+
+impl Acceptor {
+    pub(super) fn new(policy: Policy) -> Acceptor {
+        Acceptor { at: Acceptor::first(policy), listener: true }
+    }
+
+    fn first(policy: Policy) -> At {
+        match policy {
+            Policy::Wait => At::WaitUntilFree,
+            Policy::Refuse => At::Fetch,
+            Policy::Drop | Policy::Replace => At::Accept,
+        }
+    }
+}
+
+impl World {
+    /// At which times the acceptor can take its next step.
+    pub(super) fn acceptor_times(&self, times: &mut Vec<When>) {
+        match self.acceptor.at {
+            At::Meet(_) if self.is_asleep(SELF) => times.extend([When::Soon, When::Far]),
+            _ if self.is_asleep(SELF) => {}
+            At::Exited => {}
+            At::Accept if self.backlog.is_empty() && !self.stopped => {}
+            At::Meet(_) => times.extend([When::Now, When::Far]),
+            _ => times.push(When::Now),
+        }
+    }
+
+    pub(super) fn run_acceptor(&mut self, rules: &Rules, when: When) -> Checked {
+        self.asleep[SELF as usize] = None;
+        match self.acceptor.at {
+            At::WaitUntilFree if self.machine.is_busy() && !self.machine.is_stopping() => {
+                self.sleep(SELF, On::Change);
+            }
+            At::WaitUntilFree => self.acceptor.at = At::Accept,
+            At::Fetch => self.fetch(),
+            At::Accept => self.accept(rules),
+            At::Meet(client) => return self.meet(rules, client, when),
+            At::Current(client) => {
+                self.acceptor.at = match self.machine.live() {
+                    Some(session) => At::Replace(client, session),
+                    None => At::Begin(client),
+                }
+            }
+            At::Replace(client, session) => {
+                self.acceptor.at = At::Begin(client);
+                return self.apply(rules, SELF, session as usize, Event::Replace);
+            }
+            At::Forget(client) => {
+                self.acceptor.listener = false;
+                self.slot.waker = false;
+                self.refuse_backlog();
+                self.acceptor.at = At::Begin(client);
+            }
+            At::Begin(client) => return self.begin(rules, client),
+            At::Exited => {}
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self) {
+        let stopping = self.machine.is_stopping();
+        if !self.acceptor.listener && !stopping {
+            if !self.slot.listener && self.machine.is_busy() {
+                return self.sleep(SELF, On::Change);
+            }
+            if !self.slot.listener {
+                self.listen_again();
+            }
+            self.slot.listener = false;
+            self.acceptor.listener = true;
+        }
+        self.acceptor.at = At::Accept;
+    }
+
+    fn accept(&mut self, rules: &Rules) {
+        if self.machine.is_stopping() {
+            self.acceptor.listener = false;
+            self.slot.waker = false;
+            self.refuse_backlog();
+            self.acceptor.at = At::Exited;
+            return;
+        }
+        let client = self.backlog.remove(0);
+        let policy = rules.config.policy;
+        self.acceptor.at = match policy {
+            Policy::Replace => At::Current(client),
+            _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
+            Policy::Refuse => At::Forget(client),
+            Policy::Drop | Policy::Wait => At::Begin(client),
+        };
+    }
+
+    fn refuse_backlog(&mut self) {
+        for client in std::mem::take(&mut self.backlog) {
+            self.clients[client].place = Place::Refused;
+        }
+    }
+
+    /// The client has met a live session, perhaps one whose client is leaving.
+    fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
+        let seen = self.look(rules);
+        let now = when.time(rules);
+        let grace = if rules.config.grace { When::GRACE } else { std::time::Duration::ZERO };
+        let (handover, grace) = (rules.base + When::HANDOVER, rules.base + grace);
+        let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, handover, grace, now));
+        match meeting {
+            Meeting::Wait(_) if seen != Seen::Broken => {
+                self.sleep(SELF, On::Change);
+                return Ok(());
+            }
+            Meeting::Wait(_) => {}
+            Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
+            Meeting::Free => self.acceptor.at = At::Begin(client),
+            Meeting::Busy => {
+                self.clients[client].place = Place::Refused;
+                self.acceptor.at = Acceptor::first(rules.config.policy);
+            }
+        }
+        self.carry_out(rules, SELF)
+    }
+
+    /// What the acceptor sees of the connection.
+    fn look(&mut self, rules: &Rules) -> Seen {
+        if rules.config.grace && self.slot.connection && self.machine.is_open() {
+            let seen = self.client(self.begun);
+            match seen.upcoming() {
+                Came::Fin => return Seen::Fin,
+                Came::Failed => {
+                    seen.take_upcoming();
+                    return if rules.breaks(Break::ResetForgotten) { Seen::Nothing } else { Seen::Broken };
+                }
+                Came::Byte(_) | Came::Nothing => {}
+            }
+        }
+        if self.find_broken(rules) {
+            Seen::Broken
+        } else {
+            Seen::Nothing
+        }
+    }
+
+    fn begin(&mut self, rules: &Rules, client: usize) -> Checked {
+        let now = rules.base;
+        self.acceptor.at = Acceptor::first(rules.config.policy);
+        if self.machine.is_busy() {
+            return Err(Check::OneLive);
+        }
+        if rules.config.policy == Policy::Refuse && self.is_port_open() {
+            return Err(Check::PortOpen);
+        }
+        if !self.ask(rules, Call::Begin, |machine| machine.begin(nobody(), now)) {
+            self.clients[client].place = Place::Refused;
+            return Ok(());
+        }
+        let before = self.facts[self.begun].client;
+        let lingers = std::mem::replace(&mut self.slot.connection, true) && self.begun > 0;
+        self.facts[self.begun].missed |= self.begun > 0 && self.reader.session < self.begun;
+        self.begun += 1;
+        let facts = &mut self.facts[self.begun];
+        *facts = Facts { client, ..*facts };
+        self.clients[client].place = Place::Served(self.begun);
+        self.slot.busy = !rules.breaks(Break::BusyFlagNotSet);
+        self.carry_out(rules, SELF)?;
+        if lingers {
+            self.closing[SELF as usize] = Some((before, Close::Whole));
+        }
+        Ok(())
+    }
+}

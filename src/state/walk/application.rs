@@ -1,0 +1,167 @@
+//! The application's thread, step by step: what it does of its own accord, and with what it receives from the outbox.
+
+use super::breaks::Call;
+use super::checks::Checked;
+use super::config::{Act, Rules};
+use super::sender::Offered;
+use super::world::{On, Thread, World};
+use crate::state::account::Output;
+use crate::state::phase::Event;
+
+/// Where the application is: what it does next.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) enum At {
+    /// Polls the outbox, drops the end that it holds, or does something else.
+    #[default]
+    Poll,
+    /// The outbox was empty, or there was a wake-up in it: asks the slot.
+    Look { woken: bool },
+    /// Waits for an item.
+    Receive,
+    /// Waits for room in the inbox.
+    Send(Offered),
+    /// Has dropped its session, and finishes it.
+    Finish(usize),
+    /// Waits until a session has ended.
+    WaitUntilEnded(usize),
+    /// Has dropped the outbox, and stops the server.
+    Stop,
+    /// The outbox has ended.
+    Done,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Application {
+    pub(super) at: At,
+    /// The session whose `Connected` it has received, and not its end; 0 for none.
+    pub(super) open: usize,
+    /// A `Connected` that came before the end of the previous session was returned.
+    pub(super) held: usize,
+    /// The slot has said that nothing more of the open session comes into the channel.
+    pub(super) told: bool,
+    /// The `End` that it holds.
+    pub(super) end: usize,
+    /// How often it may still do something.
+    times: u8,
+}
+
+const SELF: Thread = Thread::Application;
+
+impl Application {
+    pub(super) fn new(times: u8) -> Application {
+        Application { times, ..Application::default() }
+    }
+
+    /// The session that replies are for.
+    fn client(&self) -> usize {
+        self.open.max(self.end)
+    }
+}
+
+impl World {
+    pub(super) fn can_application_run(&self) -> bool {
+        match self.application.at {
+            At::Done => false,
+            At::Receive => !self.outbox.items.is_empty() || self.outbox.ended,
+            _ => true,
+        }
+    }
+
+    pub(super) fn can_application_act(&self, act: Act) -> bool {
+        let application = &self.application;
+        let open = application.open != 0;
+        if act == Act::StopServer {
+            // Also while it waits, by the timeout of `recv_timeout`.
+            return matches!(application.at, At::Poll | At::Receive) && application.end == 0;
+        }
+        let free = application.at == At::Poll && !application.told && application.times > 0;
+        free && match act {
+            Act::TrySend | Act::Send => true,
+            Act::TryReply | Act::Reply | Act::HalfClose | Act::Finish | Act::Abort => {
+                application.client() != 0
+            }
+            Act::Leave | Act::Close => open,
+            Act::StopServer => false,
+        }
+    }
+
+    pub(super) fn application_acts(&mut self, rules: &Rules, act: Act) -> Checked {
+        self.application.times = self.application.times.saturating_sub(1);
+        let client = self.application.client();
+        match act {
+            Act::TryReply | Act::Reply => return self.send(rules, Some(client), act == Act::Reply),
+            Act::TrySend | Act::Send => return self.send(rules, None, act == Act::Send),
+            Act::HalfClose => return self.close_output(rules, SELF, client, Output::HalfClosing),
+            Act::Finish => return self.close_output(rules, SELF, client, Output::Finishing),
+            Act::Abort => {
+                self.facts[client].aborted = true;
+                return self.apply(rules, SELF, client, Event::Abort);
+            }
+            Act::Leave => {
+                self.application.open = 0;
+                self.application.at = At::Finish(client);
+            }
+            Act::Close => {
+                self.application.at = At::WaitUntilEnded(client);
+                return self.close_output(rules, SELF, client, Output::Finishing);
+            }
+            Act::StopServer => {
+                self.outbox.closed = true;
+                self.outbox.items.clear();
+                self.application.open = 0;
+                self.application.held = 0;
+                self.application.at = At::Stop;
+            }
+        }
+        if client == 0 {
+            return Ok(());
+        }
+        self.facts[client].forgotten = true;
+        self.facts[client].asked = true;
+        self.ask(rules, Call::Look, |machine| machine.ask(client as u64));
+        self.carry_out(rules, SELF)
+    }
+
+    pub(super) fn run_application(&mut self, rules: &Rules) -> Checked {
+        match self.application.at.clone() {
+            At::Poll if self.application.end != 0 => {
+                let end = std::mem::take(&mut self.application.end);
+                self.close_output(rules, SELF, end, Output::Finishing)
+            }
+            At::Poll => self.poll(rules),
+            At::Look { woken } => self.look_at_facts(rules, woken),
+            At::Receive => self.receive(),
+            At::Send(offered) => self.offer_again(rules, offered),
+            At::Finish(session) => {
+                self.application.at = At::Poll;
+                self.close_output(rules, SELF, session, Output::Finishing)
+            }
+            At::WaitUntilEnded(session) if self.machine.is_ended(session as u64) => {
+                self.application.at = At::Poll;
+                Ok(())
+            }
+            At::WaitUntilEnded(_) => {
+                self.sleep(SELF, On::Change);
+                Ok(())
+            }
+            At::Stop => {
+                self.application.at = At::Done;
+                self.stop(rules, SELF)
+            }
+            At::Done => Ok(()),
+        }
+    }
+
+    fn send(&mut self, rules: &Rules, to: Option<usize>, may_wait: bool) -> Checked {
+        let offered = self.offered(to, may_wait);
+        self.offer_again(rules, offered)
+    }
+
+    fn offer_again(&mut self, rules: &Rules, offered: Offered) -> Checked {
+        self.application.at = match self.offer(rules, SELF, offered)? {
+            Some(waits) => At::Send(waits),
+            None => At::Poll,
+        };
+        Ok(())
+    }
+}

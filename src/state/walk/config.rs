@@ -1,0 +1,135 @@
+//! What one walk has in it: the clients and what they do, the settings of the server, and what the application does.
+
+use std::time::{Duration, Instant};
+
+use super::breaks::Break;
+use crate::values::options::Options;
+
+/// What happens to a second client. `Busy::Tell` differs from `Drop` only outside the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Policy {
+    Drop,
+    Wait,
+    Replace,
+    Refuse,
+}
+
+/// What the application's threads may do beside receiving messages and dropping the `End`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Act {
+    /// Send a message to the session that is open, by `try_send` or by `send`.
+    TryReply,
+    Reply,
+    /// Send a message to whoever is connected or, if nobody is, to the next client.
+    TrySend,
+    Send,
+    HalfClose,
+    Finish,
+    Abort,
+    /// Drop a `Session`: it wants nothing more of the client, and finishes.
+    Leave,
+    /// `Session::close`: finish, and wait for the end.
+    Close,
+    /// `SingleServer::stop`.
+    StopServer,
+}
+
+/// How a client behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manners {
+    /// It closes its side, and still reads.
+    HalfCloses,
+    /// It closes its connection: what it is sent from now on is answered by a reset.
+    Closes,
+    /// It resets its connection.
+    Resets,
+}
+
+/// The settings of one walk.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Config {
+    pub(super) name: &'static str,
+    /// How many clients there are, each of which connects once, and how many bytes each of them may send.
+    pub(super) clients: usize,
+    pub(super) bytes: u8,
+    pub(super) manners: &'static [Manners],
+    /// The kernel takes one byte for a client; the next one must wait until the client has read it.
+    pub(super) slow_clients: bool,
+    pub(super) policy: Policy,
+    /// A newcomer waits for news of a client that is leaving.
+    pub(super) grace: bool,
+    pub(super) read_on_demand: bool,
+    pub(super) timeouts: bool,
+    /// What the application may do, and how often in all.
+    pub(super) acts: &'static [Act],
+    pub(super) times: u8,
+    /// The same for a second thread, which sends; it does all of this.
+    pub(super) sender: &'static [Act],
+    /// How often `Control::stop` and `Control::wake` are called.
+    pub(super) stops: u8,
+    pub(super) wakes: u8,
+    /// The least number of states that the walk must see, or it has walked past something.
+    pub(super) at_least: usize,
+}
+
+/// One client under the default policy.
+pub(super) const ONE_CLIENT: Config = Config {
+    name: "one client",
+    clients: 1,
+    bytes: 2,
+    manners: &[Manners::HalfCloses, Manners::Closes, Manners::Resets],
+    slow_clients: false,
+    policy: Policy::Drop,
+    grace: true,
+    read_on_demand: false,
+    timeouts: false,
+    acts: &[],
+    times: 0,
+    sender: &[],
+    stops: 0,
+    wakes: 0,
+    at_least: 0,
+};
+
+/// The settings of a walk, and what follows from them.
+pub(super) struct Rules {
+    pub(super) config: Config,
+    pub(super) broken: Option<Break>,
+    pub(super) options: Options,
+    /// The time. It stands still, but a step may also happen long after the others.
+    pub(super) base: Instant,
+}
+
+/// The room in the inbox, in messages, each of which has a weight of 1.
+pub(super) const ROOM: usize = 2;
+/// The length of the outbox.
+pub(super) const DEPTH: usize = 1;
+/// How long the last client is served after a stop.
+pub(super) const LINGER: Duration = Duration::from_secs(1);
+
+impl Rules {
+    pub(super) fn new(config: Config, broken: Option<Break>) -> Rules {
+        let mut options = Options::new();
+        options.buffer_size = 1;
+        options.depth = ROOM;
+        options.read_on_demand = config.read_on_demand;
+        let minute = Some(Duration::from_secs(60)).filter(|_| config.timeouts);
+        options.idle_timeout = minute;
+        options.close_timeout = minute;
+        Rules { config, broken, options, base: Instant::now() + Duration::from_secs(3600) }
+    }
+
+    pub(super) fn breaks(&self, what: Break) -> bool {
+        self.broken == Some(what)
+    }
+
+    /// The server is stopped sooner or later.
+    pub(super) fn must_stop(&self) -> bool {
+        self.config.stops > 0 || self.config.acts.contains(&Act::StopServer)
+    }
+
+    /// A client may stay silent for ever: then a stop or a timeout must end the session.
+    pub(super) fn may_be_silent(&self) -> bool {
+        self.config.timeouts || self.must_stop()
+    }
+}
