@@ -98,7 +98,7 @@ pub(super) const SMALL: &[Config] = &[
 
 const TWO_ANSWERED: Config = Config { bytes: 1, acts: &[Act::Reply], times: 1, ..TWO };
 
-/// On demand, two minutes and 3 GB of memory in all.
+/// On demand: two minutes in all, and at most 1.2 GB of memory.
 pub(super) const LARGE: &[Config] = &[
     Config {
         name: "an application that does everything",
