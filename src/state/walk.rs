@@ -54,6 +54,7 @@ mod breaks;
 mod broken;
 mod checks;
 mod client;
+mod clock;
 mod config;
 mod facts;
 mod fewer;

@@ -30,6 +30,7 @@ pub(super) enum Call {
     Apply,
     Look,
     Stop,
+    Extend,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,9 +94,17 @@ pub(super) enum Break {
     ResetOfTheNextTaken,
     BusyFlagIgnored,
     AddresseeAfterWaiting,
+    NoLook,
+    DataTakenForNothing,
+    FinTakenForNothing,
+    WriterIgnoresFin,
+    AcceptorIgnoresFin,
     ChannelNotLookedAtAgain,
     PendingEndLost,
 }
+
+/// Longer than a walk.
+const NEVER: Duration = Duration::from_secs(10_000 * 3600);
 
 /// The session that was live is not any more.
 fn has_ended(before: &Machine, machine: &Machine) -> bool {
@@ -138,7 +147,7 @@ impl Break {
             (Break::ResetIsMovement, _)
                 if machine.latest.phase == Phase::WriteFailed && before.latest.phase == Phase::Open =>
             {
-                machine.latest.moved = now + Duration::from_secs(1);
+                machine.latest.moved = now + NEVER;
             }
             (Break::DeliveryWakesNobody, Call::Delivered) => {
                 machine.wake_queued = before.wake_queued;

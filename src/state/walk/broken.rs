@@ -19,7 +19,7 @@ const ON_DEMAND: Config = Config { read_on_demand: true, ..PLAIN };
 const STOP: Config = Config { bytes: 0, stops: 1, ..PLAIN };
 const STOP_TWICE: Config = Config { stops: 2, ..STOP };
 const STOP_SENDER: Config = Config { sender: SENDER.sender, ..STOP };
-const TIMEOUTS: Config = Config { timeouts: true, ..PLAIN };
+const TIMEOUTS: Config = Config { idle: true, close: true, ..PLAIN };
 const FINISH_TWO: Config = Config { acts: &[Act::Finish], times: 1, ..TWO };
 const REFUSE_FINISH: Config = Config { policy: Policy::Refuse, ..FINISH_TWO };
 const ANSWER_TWO: Config = Config { acts: &[Act::Reply], times: 1, ..TWO };
@@ -56,7 +56,7 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::AwaitedLeftSet, TWO, Awaited),
     (Break::StopWakesNoSender, STOP_SENDER, Sleeps(Sender)),
     (Break::StopWakesNoThread, STOP, Sleeps(Reader)),
-    (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, ..STOP }, Sleeps(Acceptor)),
+    (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, stops: 1, ..TWO }, Sleeps(Acceptor)),
     (Break::StopWakesNoWriter, STOP, Sleeps(Writer)),
     (Break::StopExtended, STOP_TWICE, StopExtended),
     (Break::RoomNotGivenBack, SENDER, Stuck),

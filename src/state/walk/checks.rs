@@ -5,6 +5,7 @@ use super::application::At as ApplicationAt;
 use super::config::{Policy, Rules, ROOM};
 use super::reader::At as ReaderAt;
 use super::sleepers;
+use super::step::When;
 use super::world::{Parcel, Thread, World};
 use super::writer::At as WriterAt;
 use crate::state::phase::Phase;
@@ -52,6 +53,16 @@ pub(super) enum Check {
     FalselyComplete,
     /// A session ends for the reason that its report gives.
     WithoutCause,
+    /// Of a client that is ended as idle nothing has arrived.
+    NotIdle,
+    /// Before a timeout ends a session, the reader and the application have a moment.
+    NoMoment,
+    /// A session is not longer than the session timeout.
+    Overtime,
+    /// `extend` counts as a movement of the session for which it is called.
+    NotExtended,
+    /// A client for which nobody has asked loses the slot when it leaves.
+    LeftUnasked,
     /// A broken connection is not a movement.
     Moved,
     /// The client sees the end when the slot is free ...
@@ -93,7 +104,10 @@ impl World {
         require(self.slot.busy == self.machine.is_busy(), Check::BusyFlag)?;
         require(latest.sent <= u64::from(self.facts[self.begun].written), Check::CountedElsewhere)?;
         require(self.outstanding() <= ROOM, Check::NoRoom)?;
-        require(latest.phase != Phase::WriteFailed || latest.moved == rules.base, Check::Moved)?;
+        require(
+            latest.phase != Phase::WriteFailed || latest.moved <= When::Farther.time(rules),
+            Check::Moved,
+        )?;
         let meets = matches!(self.acceptor.at, AcceptorAt::Meet(_));
         require(!self.machine.awaited || !self.machine.is_busy() || meets, Check::Awaited)?;
         if rules.config.policy == Policy::Refuse {

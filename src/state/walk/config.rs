@@ -28,6 +28,8 @@ pub(super) enum Act {
     Abort,
     /// Drop a `Session`: it wants nothing more of the client, and finishes.
     Leave,
+    /// `Session::extend`: it is still at work.
+    Extend,
     /// `Session::close`: finish, and wait for the end.
     Close,
     /// `SingleServer::stop`.
@@ -59,7 +61,10 @@ pub(super) struct Config {
     /// A newcomer waits for news of a client that is leaving.
     pub(super) grace: bool,
     pub(super) read_on_demand: bool,
-    pub(super) timeouts: bool,
+    /// Which timeouts there are: the idle timeout, the close timeout and the session timeout.
+    pub(super) idle: bool,
+    pub(super) close: bool,
+    pub(super) session: bool,
     /// What the application may do, and how often in all.
     pub(super) acts: &'static [Act],
     pub(super) times: u8,
@@ -82,7 +87,9 @@ pub(super) const ONE_CLIENT: Config = Config {
     policy: Policy::Drop,
     grace: true,
     read_on_demand: false,
-    timeouts: false,
+    idle: false,
+    close: false,
+    session: false,
     acts: &[],
     times: 0,
     sender: &[],
@@ -100,6 +107,10 @@ pub(super) struct Rules {
     pub(super) base: Instant,
 }
 
+/// The idle and the close timeout.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+/// The session timeout, after which the others have passed as well.
+const SESSION: Duration = Duration::from_secs(2000 * 3600);
 /// The room in the inbox, in messages, each of which has a weight of 1.
 pub(super) const ROOM: usize = 2;
 /// The length of the outbox.
@@ -113,10 +124,15 @@ impl Rules {
         options.buffer_size = 1;
         options.depth = ROOM;
         options.read_on_demand = config.read_on_demand;
-        let minute = Some(Duration::from_secs(60)).filter(|_| config.timeouts);
-        options.idle_timeout = minute;
-        options.close_timeout = minute;
+        options.idle_timeout = Some(TIMEOUT).filter(|_| config.idle);
+        options.close_timeout = Some(TIMEOUT).filter(|_| config.close);
+        options.session_timeout = Some(SESSION).filter(|_| config.session);
         Rules { config, broken, options, base: Instant::now() + Duration::from_secs(3600) }
+    }
+
+    /// The clock may end a session.
+    pub(super) fn has_timeouts(&self) -> bool {
+        self.config.idle || self.config.close || self.config.session
     }
 
     pub(super) fn breaks(&self, what: Break) -> bool {
@@ -128,8 +144,8 @@ impl Rules {
         self.config.stops > 0 || self.config.acts.contains(&Act::StopServer)
     }
 
-    /// A client may stay silent for ever: then a stop or a timeout must end the session.
+    /// A client may stay silent for ever: then a stop or a timeout must end the session. The close timeout alone does not.
     pub(super) fn may_be_silent(&self) -> bool {
-        self.config.timeouts || self.must_stop()
+        self.config.idle || self.config.session || self.must_stop()
     }
 }

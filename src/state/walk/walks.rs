@@ -65,9 +65,10 @@ pub(super) const SMALL: &[Config] = &[
     },
     Config {
         name: "timeouts",
-        timeouts: true,
+        idle: true,
+        close: true,
         read_on_demand: true,
-        acts: &[Act::Reply],
+        acts: &[Act::Reply, Act::Extend],
         times: 1,
         at_least: 20_000,
         ..ONE
@@ -84,7 +85,8 @@ pub(super) const SMALL: &[Config] = &[
     Config {
         name: "a stop and timeouts",
         stops: 1,
-        timeouts: true,
+        idle: true,
+        close: true,
         acts: &[Act::Reply],
         times: 1,
         at_least: 190_000,
@@ -111,7 +113,8 @@ pub(super) const LARGE: &[Config] = &[
     Config {
         name: "two stops, timeouts and a slow client",
         stops: 2,
-        timeouts: true,
+        idle: true,
+        close: true,
         slow_clients: true,
         sender: &[Act::Send],
         acts: &[Act::Reply],
@@ -122,7 +125,8 @@ pub(super) const LARGE: &[Config] = &[
     Config {
         name: "stop, timeouts and read on demand",
         stops: 1,
-        timeouts: true,
+        idle: true,
+        close: true,
         read_on_demand: true,
         wakes: 1,
         acts: &[Act::Reply],
@@ -152,7 +156,8 @@ pub(super) const LARGE: &[Config] = &[
     },
     Config {
         name: "two clients and timeouts",
-        timeouts: true,
+        idle: true,
+        close: true,
         acts: &[Act::Reply],
         times: 1,
         at_least: 600_000,
