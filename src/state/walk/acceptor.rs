@@ -161,12 +161,13 @@ impl World {
         let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, start, patience, now));
         self.acceptor.seen = Seen::Nothing;
         match meeting {
-            Meeting::Wait(_) if seen != Seen::Broken => {
+            Meeting::Wait(_)
+                if self.machine.has_effects() && !rules.breaks(Break::WaitsBeforeCarryingOut) => {}
+            Meeting::Wait(_) => {
                 self.acceptor.seen = seen;
                 self.sleep(SELF, On::Change);
                 return Ok(());
             }
-            Meeting::Wait(_) => {}
             Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
             Meeting::Free => self.acceptor.at = At::Begin(client),
             Meeting::Busy if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin => {

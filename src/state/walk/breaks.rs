@@ -99,6 +99,7 @@ pub(super) enum Break {
     FinTakenForNothing,
     WriterIgnoresFin,
     AcceptorIgnoresFin,
+    WaitsBeforeCarryingOut,
     ChannelNotLookedAtAgain,
     PendingEndLost,
 }

@@ -93,6 +93,14 @@ pub(super) const SMALL: &[Config] = &[
         ..ONE
     },
     Config { at_least: 100_000, ..TWO },
+    Config {
+        name: "two clients, read on demand",
+        read_on_demand: true,
+        manners: &[Manners::HalfCloses],
+        sender: &[Act::TrySend],
+        at_least: 1_000,
+        ..TWO
+    },
     Config { name: "two clients, Wait", policy: Policy::Wait, at_least: 70_000, ..TWO },
     Config { name: "two clients, Refuse", policy: Policy::Refuse, at_least: 110_000, ..TWO },
     Config { name: "two clients, Replace", policy: Policy::Replace, at_least: 160_000, ..TWO },
