@@ -83,6 +83,9 @@ fn walk_all(configs: &[Config]) {
         };
         let (states, ends, time) = (seen.states, seen.ends, start.elapsed());
         println!("{}: {states} states, of which {ends} are an end, in {time:.1?}", config.name);
+        for reason in config.reasons {
+            assert!(seen.reasons.contains(reason), "{}: no session has ended by {reason:?}", config.name);
+        }
         // Less would mean that the walk has left something out.
         assert!(states >= config.at_least && ends > 0, "{}: only {states} states", config.name);
     }

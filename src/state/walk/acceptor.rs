@@ -138,6 +138,7 @@ impl World {
         let policy = rules.config.policy;
         self.acceptor.at = match policy {
             Policy::Replace => At::Current(client),
+            Policy::Wait if rules.breaks(Break::WaitsForNobody) => At::Begin(client),
             Policy::Wait => At::WaitUntilFree(client),
             _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
             Policy::Refuse => At::Forget(client),

@@ -1,6 +1,6 @@
 //! The application's thread, step by step: what it does of its own accord, and with what it receives from the outbox.
 
-use super::breaks::Call;
+use super::breaks::{Break, Call};
 use super::checks::{Check, Checked};
 use super::config::{Act, Rules};
 use super::sender::Offered;
@@ -154,8 +154,10 @@ impl World {
     }
 
     fn extend(&mut self, rules: &Rules, client: usize) -> Checked {
-        let (session, now) = (client as u64, rules.base);
-        let (is_live, before) = (self.machine.is_live(session), self.machine.latest.moved);
+        let now = rules.base;
+        let (is_live, before) = (self.machine.is_live(client as u64), self.machine.latest.moved);
+        let latest = rules.breaks(Break::ExtendsTheLatest);
+        let session = if latest { self.machine.latest.number } else { client as u64 };
         self.ask(rules, Call::Extend, |machine| machine.extend(session, now));
         if self.machine.latest.moved != if is_live { now } else { before } {
             return Err(Check::NotExtended);

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::config::TIMEOUT;
 use crate::state::account::Output;
 use crate::state::effects::{Close, Effects};
 use crate::state::machine::{Machine, Position};
@@ -77,6 +78,11 @@ pub(super) enum Break {
     ReceivedNotCounted,
     FinAfterFailure,
     LineNotPassedOn,
+    NoMoment,
+    TimeUpMasked,
+    UnheardNeverGone,
+    ExtendForgotten,
+    ExtendMovesTheStart,
 
     // A thread does not do its part.
     ReadErrorTakenForFin,
@@ -100,6 +106,9 @@ pub(super) enum Break {
     WriterIgnoresFin,
     AcceptorIgnoresFin,
     WaitsBeforeCarryingOut,
+    WaitsForNobody,
+    NothingTakenForFin,
+    ExtendsTheLatest,
     ChannelNotLookedAtAgain,
     PendingEndLost,
 }
@@ -121,6 +130,15 @@ impl Break {
             (Break::StopExtended, Call::Stop) => machine.stop_by = None,
             (Break::AcceptsWhenHalfClosed, Call::Offer) if machine.account.output < Output::Finishing => {
                 machine.account.output = Output::Open;
+            }
+            (Break::NoMoment, Call::Next | Call::GoOn) => {
+                machine.latest.spared = machine.latest.moved + TIMEOUT;
+            }
+            (Break::TimeUpMasked, Call::Next) if machine.latest.spared > machine.latest.moved => {
+                machine.session_timeout = None;
+            }
+            (Break::UnheardNeverGone, Call::Next) if machine.is_unheard() => {
+                machine.latest.moved += NEVER;
             }
             _ => {}
         }
@@ -180,6 +198,10 @@ impl Break {
             {
                 machine.effects.close = Some(Close::Half);
             }
+            (Break::TimeUpMasked, Call::Next) => machine.session_timeout = before.session_timeout,
+            (Break::UnheardNeverGone, Call::Next) => machine.latest.moved = before.latest.moved,
+            (Break::ExtendForgotten, Call::Extend) => machine.latest.moved = before.latest.moved,
+            (Break::ExtendMovesTheStart, Call::Extend) => machine.latest.began = machine.latest.moved,
             (Break::LineNotPassedOn, Call::Offer) => machine.effects.room = before.effects.room,
             (Break::AskForgotten, Call::Look) => machine.reader = before.reader.clone(),
             (Break::HalfCloseBeforeWritten, Call::Next) if machine.account.output == Output::HalfClosing => {

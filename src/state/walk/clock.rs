@@ -76,6 +76,7 @@ impl World {
             return Seen::Nothing;
         }
         match self.look(rules) {
+            Seen::Nothing if rules.breaks(Break::NothingTakenForFin) => Seen::Fin,
             Seen::Data if rules.breaks(Break::DataTakenForNothing) => Seen::Nothing,
             Seen::Fin if rules.breaks(Break::FinTakenForNothing) => Seen::Nothing,
             seen => seen,
@@ -116,6 +117,9 @@ impl World {
         let arrived = !report.complete && matches!(upcoming, Came::Byte(_) | Came::Fin);
         if report.reason == Reason::Idle && arrived {
             return Err(Check::NotIdle);
+        }
+        if report.reason == Reason::Gone && !report.complete && !arrived {
+            return Err(Check::NotGone);
         }
         // Nobody has asked for it, and it has left: that is known, and need not be guessed from the time.
         if report.reason == Reason::Gone && self.was_unasked() && arrived && upcoming == Came::Fin {

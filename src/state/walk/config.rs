@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::breaks::Break;
 use crate::values::options::Options;
+use crate::values::signal::Reason;
 
 /// What happens to a second client. `Busy::Tell` differs from `Drop` only outside the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,8 @@ pub(super) struct Config {
     pub(super) idle: bool,
     pub(super) close: bool,
     pub(super) session: bool,
+    /// The application may stand still. Its clients leave all the same.
+    pub(super) stalls: bool,
     /// What the application may do, and how often in all.
     pub(super) acts: &'static [Act],
     pub(super) times: u8,
@@ -73,7 +76,9 @@ pub(super) struct Config {
     /// How often `Control::stop` and `Control::wake` are called.
     pub(super) stops: u8,
     pub(super) wakes: u8,
-    /// The least number of states that the walk must see, or it has walked past something.
+    /// For these reasons, among others, sessions must have ended ...
+    pub(super) reasons: &'static [Reason],
+    /// ... and this is the least number of states that the walk must see, or it has walked past something.
     pub(super) at_least: usize,
 }
 
@@ -90,11 +95,13 @@ pub(super) const ONE_CLIENT: Config = Config {
     idle: false,
     close: false,
     session: false,
+    stalls: false,
     acts: &[],
     times: 0,
     sender: &[],
     stops: 0,
     wakes: 0,
+    reasons: &[],
     at_least: 0,
 };
 

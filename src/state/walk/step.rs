@@ -47,6 +47,7 @@ impl Step {
     /// It happens sooner or later, if it stays possible. Other steps may never be taken.
     pub(super) fn is_fair(self, rules: &Rules) -> bool {
         match self {
+            Step::Run(Thread::Application, _) => !rules.config.stalls,
             Step::Run(..) | Step::Shut(_) | Step::Stop | Step::Wake => true,
             Step::Act(act) => act == Act::StopServer,
             Step::Client(..) => !rules.may_be_silent(),

@@ -1,6 +1,7 @@
 //! The settings of all walks.
 
 use super::config::{Act, Config, Manners, Policy, ONE_CLIENT};
+use crate::values::signal::Reason::*;
 
 const ONE: Config = Config { bytes: 1, ..ONE_CLIENT };
 
@@ -73,6 +74,56 @@ pub(super) const SMALL: &[Config] = &[
         at_least: 20_000,
         ..ONE
     },
+    Config {
+        name: "the idle timeout",
+        idle: true,
+        bytes: 2,
+        reasons: &[Idle, ClientClosed, Reset],
+        at_least: 18_000,
+        ..ONE
+    },
+    Config { name: "the close timeout", close: true, reasons: &[Gone, ClientClosed], at_least: 7_000, ..ONE },
+    Config {
+        name: "the session timeout, and others",
+        session: true,
+        idle: true,
+        close: true,
+        acts: &[Act::Extend],
+        times: 1,
+        reasons: &[TimeUp, Idle],
+        at_least: 23_000,
+        ..ONE
+    },
+    Config {
+        name: "the idle timeout of a slow client",
+        slow_clients: true,
+        idle: true,
+        bytes: 0,
+        acts: &[Act::Reply],
+        times: 2,
+        manners: &[Manners::Closes],
+        reasons: &[Stalled, Idle],
+        at_least: 10_000,
+        ..ONE
+    },
+    Config {
+        name: "an application that stands still",
+        stalls: true,
+        close: true,
+        manners: &[Manners::HalfCloses],
+        reasons: &[Gone, ClientClosed],
+        at_least: 23_000,
+        ..TWO
+    },
+    Config {
+        name: "an application that does not ask",
+        stalls: true,
+        close: true,
+        read_on_demand: true,
+        reasons: &[Gone, ClientClosed, Reset],
+        at_least: 7_000,
+        ..ONE
+    },
     Config { name: "two stops", stops: 2, bytes: 0, at_least: 40_000, ..ONE },
     Config { name: "two wake-ups", wakes: 2, bytes: 0, at_least: 20_000, ..ONE },
     Config {
@@ -98,7 +149,8 @@ pub(super) const SMALL: &[Config] = &[
         read_on_demand: true,
         manners: &[Manners::HalfCloses],
         sender: &[Act::TrySend],
-        at_least: 1_000,
+        reasons: &[ClientClosed],
+        at_least: 90_000,
         ..TWO
     },
     Config { name: "two clients, Wait", policy: Policy::Wait, at_least: 70_000, ..TWO },
