@@ -110,7 +110,8 @@ impl Machine {
         if now < self.latest.spared {
             return Some(Verdict::Wait(Some(self.latest.spared)));
         }
-        let unheard = self.is_unheard();
+        // A client whose FIN was seen has left, whoever has heard of it.
+        let unheard = self.is_unheard() && self.is_open();
         match (event, seen) {
             (Event::Idle | Event::Gone, None) => return Some(Verdict::Look),
             // The reader has yet to come to what has arrived.
@@ -242,6 +243,22 @@ mod tests {
             Some(false)
         );
         assert_eq!(reason(&machine), Some(Reason::Stalled));
+    }
+
+    #[test]
+    fn a_client_that_has_left_is_gone_although_nobody_has_heard_of_it() {
+        let options = Options::new().close_timeout(SECOND).read_on_demand(true);
+        let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&options, nobody, start);
+        machine.begin(nobody, start);
+        machine.attend(0);
+        machine.offer(&mut crate::state::account::Message::new(1, 1, 1), false);
+        assert!(until(machine.next(1, Some(Seen::Fin), start)).is_some());
+        assert_eq!(machine.latest.phase, Phase::ClientDone);
+        assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
+        assert_eq!(machine.next(1, None, start + SECOND + MOMENT), None); // look
+        assert_eq!(machine.next(1, Some(Seen::Nothing), start + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(reason(&machine), Some(Reason::Gone));
     }
 
     #[test]
