@@ -17,7 +17,10 @@
 //! - Steps are as long as the lock is held. What happens without it is a step of its own: reading, writing, shutting the
 //!   socket down, and putting something into a full channel.
 //! - A sleeping thread continues only when it is notified, or at its deadline. A notification that finds nobody is lost.
-//! - Time stands still. But a step that depends on it also happens a thousand hours later.
+//! - Time stands still. But a step that depends on it also happens long after: when the idle and the close timeout have
+//!   passed, or the session timeout, too. The clock then grants a moment before it ends a session. The world keeps whether
+//!   it has, until a byte moves; so the next such step comes to the end of the moment. See [clock](clock).
+//! - A look at a connection shows what the thread would see there: bytes, a FIN, a reset, or nothing.
 //! - The kernel reports a reset once, to the call that meets it first.
 //!
 //! # What is checked
@@ -26,6 +29,10 @@
 //! wake-ups in the state in which they are lost, even if another event would wake the thread in the end. The last one,
 //! `Stuck`, looks back from the states in which everything has come to its end, such as that all threads have exited after a
 //! stop. A state from which steps that are bound to happen lead to none of these is a deadlock.
+//!
+//! About time: a session is never ended as idle while bytes or a FIN of its client are unread in the socket, or as gone while
+//! an unheard client is there; not before the moment is over; and always when the session timeout has passed. The walks
+//! with timeouts must come to each reason that the clock has.
 //!
 //! One decision is checked, too: a session whose successor begins before the reader comes to it is not announced in the
 //! outbox, although both of its signals are sent. A session that has only ended by then is still announced.
@@ -43,6 +50,8 @@
 //!
 //! The automata repeat what `reader.rs`, `writer.rs`, `acceptor.rs`, `outbox.rs` and the slot do around the machine. The walk
 //! does not see faults in those files; tests with sockets do. A change to one of them needs the same change to its automaton.
+//! Time has no length: both timeouts pass at once, a moment is as long as any other, and a byte that the reader has taken out
+//! of the socket and not yet accounted for does not keep a session from being idle.
 //! A fault that needs more clients, bytes or messages than the bounds allow stays hidden. Parts of the acceptor are left out:
 //! the allow-list, the pauses after errors, and what it remembers of past refusals.
 //!
@@ -50,6 +59,7 @@
 
 mod acceptor;
 mod application;
+mod breaking;
 mod breaks;
 mod broken;
 mod checks;
@@ -58,6 +68,7 @@ mod clock;
 mod config;
 mod facts;
 mod fewer;
+mod large;
 mod outbox;
 mod parcels;
 mod reader;
@@ -66,6 +77,7 @@ mod sender;
 mod sleepers;
 mod slot;
 mod step;
+mod timed;
 mod walks;
 mod world;
 mod writer;
@@ -97,10 +109,15 @@ fn every_order_of_steps_keeps_the_promises() {
 }
 
 #[test]
+fn every_order_of_steps_and_timeouts_keeps_the_promises() {
+    walk_all(timed::TIMED);
+}
+
+#[test]
 fn every_order_of_steps_keeps_the_promises_in_large_walks_if_asked_for() {
     if std::env::var_os("WALK").map_or(false, |what| what == "all") {
-        walk_all(walks::LARGE);
+        walk_all(large::LARGE);
     } else {
-        println!("not walked, because WALK=all is not set: {} large walks", walks::LARGE.len());
+        println!("not walked, because WALK=all is not set: {} large walks", large::LARGE.len());
     }
 }

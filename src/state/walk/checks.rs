@@ -59,6 +59,8 @@ pub(super) enum Check {
     NotGone,
     /// Before a timeout ends a session, the reader and the application have a moment.
     NoMoment,
+    /// A client that takes no byte for the idle timeout is not waited for, whatever else is in doubt.
+    StillStalled,
     /// A session is not longer than the session timeout.
     Overtime,
     /// `extend` counts as a movement of the session for which it is called.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::breaks::Break;
 use super::checks::{Check, Checked};
 use super::client::Came;
-use super::config::{Rules, LINGER, TIMEOUT};
+use super::config::{Rules, IDLE, LINGER};
 use super::step::When;
 use super::world::World;
 use crate::state::machine::{Machine, Position};
@@ -24,7 +24,7 @@ impl Rules {
 
     /// The end of the moment: later than what is due since the past, but not than what is due since now.
     fn moment(&self) -> Instant {
-        self.base + TIMEOUT - Duration::from_millis(10)
+        self.base + IDLE - Duration::from_millis(10)
     }
 }
 
@@ -83,8 +83,15 @@ impl World {
         }
     }
 
-    /// The writer has asked about its session, with the machine `before`: has the clock been fair?
-    pub(super) fn check_clock(&self, rules: &Rules, before: &Machine, when: When) -> Checked {
+    /// The writer has asked about its session, with the machine `before`, while a write was `blocked` since then. Has the clock
+    /// been fair?
+    pub(super) fn check_clock(
+        &self,
+        rules: &Rules,
+        before: &Machine,
+        blocked: Option<Instant>,
+        when: When,
+    ) -> Checked {
         let session = self.writer.session as u64;
         if !before.is_live(session) {
             return Ok(());
@@ -92,6 +99,10 @@ impl World {
         let live = self.machine.is_live(session);
         if live && when == When::Farther {
             return Err(Check::Overtime);
+        }
+        let had_moment = before.latest.spared >= rules.moment();
+        if live && had_moment && rules.config.idle && when != When::Now && blocked == Some(rules.past()) {
+            return Err(Check::StillStalled);
         }
         let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
         if live && self.machine.is_unasked() && left {
@@ -105,7 +116,7 @@ impl World {
             }
             _ => false,
         };
-        if timed_out && before.latest.spared < rules.moment() && !self.stopped && when != When::Farther {
+        if timed_out && !had_moment && !self.stopped && when != When::Farther {
             return Err(Check::NoMoment);
         }
         Ok(())

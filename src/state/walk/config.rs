@@ -114,8 +114,9 @@ pub(super) struct Rules {
     pub(super) base: Instant,
 }
 
-/// The idle and the close timeout.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
+/// The close timeout, and the idle timeout, which is longer.
+const CLOSE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(61);
 /// The session timeout, after which the others have passed as well.
 const SESSION: Duration = Duration::from_secs(2000 * 3600);
 /// The room in the inbox, in messages, each of which has a weight of 1.
@@ -131,8 +132,8 @@ impl Rules {
         options.buffer_size = 1;
         options.depth = ROOM;
         options.read_on_demand = config.read_on_demand;
-        options.idle_timeout = Some(TIMEOUT).filter(|_| config.idle);
-        options.close_timeout = Some(TIMEOUT).filter(|_| config.close);
+        options.idle_timeout = Some(IDLE).filter(|_| config.idle);
+        options.close_timeout = Some(CLOSE).filter(|_| config.close);
         options.session_timeout = Some(SESSION).filter(|_| config.session);
         Rules { config, broken, options, base: Instant::now() + Duration::from_secs(3600) }
     }
@@ -153,6 +154,6 @@ impl Rules {
 
     /// A client may stay silent for ever: then a stop or a timeout must end the session. The close timeout alone does not.
     pub(super) fn may_be_silent(&self) -> bool {
-        self.config.idle || self.config.session || self.must_stop()
+        (self.config.idle && !self.config.stalls) || self.config.session || self.must_stop()
     }
 }

@@ -161,7 +161,7 @@ impl World {
                 Some(next) => break next,
             }
         };
-        self.check_clock(rules, &before, when)?;
+        self.check_clock(rules, &before, None, when)?;
         let (at, until) = match next {
             Next::Write(until) => (At::Take { writes: true }, until),
             Next::Drop(until) if rules.breaks(Break::WritesAfterFailure) => {
@@ -188,7 +188,7 @@ impl World {
                 Some(goes_on) => break goes_on,
             }
         };
-        self.check_clock(rules, &before, when)?;
+        self.check_clock(rules, &before, Some(since), when)?;
         if goes_on {
             self.writer.at = At::Write;
         } else {
