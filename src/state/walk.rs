@@ -42,18 +42,19 @@
 //! # How to read a failure
 //!
 //! It names the check, then the shortest way to it, a step a line, and last the world at its end. `Run(Writer, Far)` is the
-//! writer's next step, after all timeouts; `Shut(Reader)` is the shutdown of a socket that the reader's last step has left to
-//! do; `Act(Reply)` is something that the application does of its own accord. To see what a step does, look for the `At` of
-//! the thread in the file of its name.
+//! writer's next step, after the idle and the close timeout; `Farther` is after the session timeout, too. `Shut(Reader)` is
+//! the shutdown of a socket that the reader's last step has left to do; `Act(Reply)` is something that the application does of
+//! its own accord. To see what a step does, look for the `At` of the thread in the file of its name.
 //!
 //! # What is not seen
 //!
 //! The automata repeat what `reader.rs`, `writer.rs`, `acceptor.rs`, `outbox.rs` and the slot do around the machine. The walk
 //! does not see faults in those files; tests with sockets do. A change to one of them needs the same change to its automaton.
-//! Time has no length: both timeouts pass at once, a moment is as long as any other, and a byte that the reader has taken out
-//! of the socket and not yet accounted for does not keep a session from being idle.
 //! A fault that needs more clients, bytes or messages than the bounds allow stays hidden. Parts of the acceptor are left out:
 //! the allow-list, the pauses after errors, and what it remembers of past refusals.
+//!
+//! Time has no length: the idle and the close timeout pass in the same step, and any thread may sleep through a moment. A byte
+//! that the reader has taken out of the socket, and not yet accounted for, does not keep a session from being idle.
 //!
 //! `cargo test --lib walk -- --nocapture` shows how much each walk has seen. `WALK=all` adds the large ones.
 

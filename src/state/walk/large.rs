@@ -35,7 +35,7 @@ pub(super) const LARGE: &[Config] = &[
         session: true,
         acts: &[Act::Reply],
         times: 1,
-        at_least: 190_000,
+        at_least: 275_000,
         ..ONE
     },
     Config {

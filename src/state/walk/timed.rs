@@ -13,7 +13,7 @@ pub(super) const TIMED: &[Config] = &[
         read_on_demand: true,
         acts: &[Act::Reply, Act::Extend],
         times: 1,
-        at_least: 20_000,
+        at_least: 35_000,
         ..ONE
     },
     Config {
