@@ -5,7 +5,7 @@ use super::walks::{ONE, TWO};
 
 const TWO_ANSWERED: Config = Config { bytes: 1, acts: &[Act::Reply], times: 1, ..TWO };
 
-/// On demand: two minutes in all, and at most 1.2 GB of memory.
+/// On demand: three minutes in all, and at most 1.2 GB of memory.
 pub(super) const LARGE: &[Config] = &[
     Config {
         name: "an application that does everything",
