@@ -1718,6 +1718,74 @@ fn read_on_demand() {
     nothing_left();
 }
 
+/// Whatever comes at the very instant at which a timeout passes is in time: bytes or a FIN of the client, also if the reader
+/// comes to them later, an answer, and an `extend`. A client that is silent loses the slot a moment later.
+fn deadline_met() {
+    let (time, moment) = (ms(80), ms(10));
+    let late = ms([0, 5, 10, 25][rnd(4) as usize]);
+    sim::net::delay_reads(late);
+    let client_is_due = rnd(2) == 0;
+    let options = if client_is_due { opts().idle_timeout(time) } else { opts().close_timeout(time) };
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut c = TcpStream::connect(server.local_addr()).unwrap();
+    let expected = if client_is_due {
+        let app = thread::spawn(move || {
+            let session = server.accept().unwrap();
+            let n = (&session).read_to_end(&mut Vec::new()).unwrap_or_default();
+            drop(session);
+            (server, n)
+        });
+        for _ in 0..3 {
+            thread::sleep(time);
+            c.write_all(b"x").expect("the session lasts");
+            thread::sleep(late); // now the time begins anew
+        }
+        let closes = rnd(2) == 0;
+        if closes {
+            thread::sleep(time);
+            drop(c);
+        } else {
+            rest(&mut c);
+        }
+        let (_, n) = app.join().unwrap();
+        assert!(n == 3 || !closes, "the application has read {n} bytes");
+        let lasts = 3 * (time + late) + time + if closes { late } else { moment };
+        (if closes { Reason::ClientClosed } else { Reason::Idle }, lasts)
+    } else {
+        c.write_all(b"q").unwrap();
+        c.shutdown(Shutdown::Write).unwrap();
+        let session = server.accept().unwrap();
+        (&session).read_to_end(&mut Vec::new()).unwrap();
+        let mut lasts = session.report().lasted;
+        let mut answers = 0;
+        for _ in 0..3 {
+            thread::sleep(time);
+            if rnd(2) == 0 {
+                session.extend()
+            } else {
+                let _ = session.inbox().send("a");
+                answers += 1;
+            }
+        }
+        lasts += 3 * time;
+        let closes = rnd(2) == 0;
+        if closes {
+            drop(session);
+            assert_eq!(rest(&mut c), (vec![b'a'; answers], true));
+        } else {
+            session.wait_until_over();
+            lasts += time + moment;
+            drop(session);
+        }
+        drop(server);
+        (if closes { Reason::ClientClosed } else { Reason::Gone }, lasts)
+    };
+    let r = signals_balance(signals)[0];
+    assert_eq!((r.reason, r.lasted), expected, "{r}");
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -1747,10 +1815,12 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("wake", wake),
     ("handover", handover),
     ("close_timeout", close_timeout),
+    ("deadline_met", deadline_met),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
-const TIMED: &[&str] = &["accounting_first", "held_back", "stop_untaken", "stop_whole", "untaken"];
+const TIMED: &[&str] =
+    &["accounting_first", "deadline_met", "held_back", "stop_untaken", "stop_whole", "untaken"];
 
 /// The arguments are `list`; `search NAME COUNT SEED FOLDER`, which leaves a failing schedule in the folder; or
 /// `replay NAME FILE LINES`, which prints that many lines of the trace.
