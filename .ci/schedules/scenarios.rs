@@ -1786,6 +1786,114 @@ fn deadline_met() {
     nothing_left();
 }
 
+/// With `read_on_demand`, clients leave without a word before anyone asks for their bytes, some before the outbox has room
+/// for them. The next client is served at once, at the first attempt.
+fn unasked() {
+    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let options = opts().busy(policy).depth(1 + rnd(2) as usize).close_timeout(None);
+    let server = options.read_on_demand(true).bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let mut o = Order::default();
+    let start = Instant::now();
+    for k in 0..4 {
+        let c = TcpStream::connect(addr).unwrap();
+        loop {
+            match signals.recv().unwrap() {
+                Signal::Connected(peer) => {
+                    assert_eq!(peer, c.local_addr().unwrap());
+                    break;
+                }
+                Signal::ProducerFinished(r) => {
+                    assert_eq!((r.reason, r.received, r.complete), (Reason::ClientClosed, 0, true), "{r}")
+                }
+                s => panic!("client {k}: {s:?}"),
+            }
+        }
+        if rnd(4) == 0 {
+            if let Ok(m) = server.outbox().try_recv() {
+                // Nothing is received within a session: that would ask for its bytes.
+                o.see(&m);
+                break;
+            }
+        }
+        log(|| format!("client {k} leaves"));
+    }
+    if exact_time() {
+        assert_eq!(start.elapsed(), Duration::ZERO, "a newcomer had to wait");
+    }
+    // The application comes at last. The last client leaves, too, so every session has an end.
+    loop {
+        match server.outbox().recv_timeout(ms(10)) {
+            Ok(m) => o.see(&m),
+            Err(_) if o.open.is_none() && !server.is_busy() => break,
+            Err(_) => {}
+        }
+    }
+    drop((server, signals));
+    nothing_left();
+}
+
+/// The same without a newcomer: the writer notices that the client has left. Bytes before its FIN are kept for the close
+/// timeout, or as long as the application says that it is still at work.
+fn unasked_timed() {
+    let (close, moment) = (ms(80), ms(10));
+    let options = opts().busy(any_policy()).depth(1).close_timeout(close);
+    let mut server = options.read_on_demand(true).bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let next_report = || loop {
+        if let Signal::ProducerFinished(r) = signals.recv().unwrap() {
+            return r;
+        }
+    };
+    // The outbox takes one client. Those after it have not been announced.
+    for _ in 0..rnd(4) {
+        let mut c = TcpStream::connect(addr).unwrap();
+        let stays = ms(rnd(50) as u64);
+        let said = rnd(2) == 0;
+        thread::sleep(stays);
+        if said {
+            c.write_all(b"abc").unwrap();
+        }
+        drop(c);
+        let left = Instant::now();
+        let r = next_report();
+        if said {
+            assert_eq!((r.reason, r.lasted), (Reason::Gone, close + moment), "{r}");
+        } else {
+            assert_eq!(r.reason, Reason::ClientClosed, "{r}");
+            assert!(left.elapsed() <= close / 8, "noticed after {:?}", left.elapsed());
+        }
+        assert_eq!(r.received, 0, "{r}");
+    }
+    while let Ok(m) = server.outbox().recv_timeout(ms(1)) {
+        drop(m)
+    }
+    let mut c = TcpStream::connect(addr).unwrap();
+    let session = server.accept().unwrap();
+    c.write_all(b"job").unwrap();
+    if rnd(2) == 0 {
+        c.shutdown(Shutdown::Write).unwrap()
+    } else {
+        drop(c);
+    }
+    let mut job = Vec::new();
+    if rnd(2) == 0 {
+        for _ in 0..1 + rnd(3) {
+            thread::sleep(close);
+            session.extend();
+        }
+        (&session).read_to_end(&mut job).unwrap();
+        assert_eq!(job, b"job");
+        assert_eq!(session.close().reason, Reason::ClientClosed);
+    } else {
+        let r = session.wait_until_over();
+        assert_eq!((r.reason, r.received, r.lasted), (Reason::Gone, 0, close + moment), "{r}");
+        drop(session);
+    }
+    drop((server, signals));
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -1816,11 +1924,20 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("handover", handover),
     ("close_timeout", close_timeout),
     ("deadline_met", deadline_met),
+    ("unasked", unasked),
+    ("unasked_timed", unasked_timed),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
-const TIMED: &[&str] =
-    &["accounting_first", "deadline_met", "held_back", "stop_untaken", "stop_whole", "untaken"];
+const TIMED: &[&str] = &[
+    "accounting_first",
+    "deadline_met",
+    "held_back",
+    "stop_untaken",
+    "stop_whole",
+    "unasked_timed",
+    "untaken",
+];
 
 /// The arguments are `list`; `search NAME COUNT SEED FOLDER`, which leaves a failing schedule in the folder; or
 /// `replay NAME FILE LINES`, which prints that many lines of the trace.
