@@ -6,7 +6,9 @@
 
 use shuttle::rand::Rng;
 use single_server::sim::{self, log, net::*, sync::mpsc, thread, time::*};
-use single_server::{Busy, Inbox, Message, Options, Reason, Report, SendError, Signal, SingleServer};
+use single_server::{
+    Busy, Inbox, Message, Options, Reason, Refusal, Report, SendError, Signal, SingleServer,
+};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -1894,6 +1896,96 @@ fn unasked_timed() {
     nothing_left();
 }
 
+/// Under `Wait`, a client that is not on the allow-list is refused while another client is served. Those on the list wait,
+/// and are served in their order, or closed by a stop.
+fn strangers() {
+    // Without a timer, a stranger that is not refused is a deadlock.
+    let options = opts().busy(Busy::Wait).allow("127.0.0.1".parse().unwrap()).close_timeout(None);
+    let server = options.depth(1 + rnd(2) as usize).bind("127.0.0.1:0").unwrap();
+    let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
+    let app = thread::spawn(move || {
+        let mut o = Order::default();
+        while let Ok(m) = server.outbox().recv() {
+            o.see(&m);
+            if let Message::Data(d) = m {
+                let _ = server.inbox().send(d);
+            }
+        }
+        server
+    });
+    let ping = |c: &mut TcpStream| {
+        c.write_all(b"ping").unwrap();
+        let mut b = [0; 4];
+        c.read_exact(&mut b).unwrap();
+        assert_eq!(&b, b"ping");
+    };
+    let visit = move || {
+        // Not possible after a stop.
+        if let Ok(mut c) = TcpStream::connect_from([127, 0, 0, 2].into(), addr) {
+            assert_eq!(rest(&mut c).0, b"", "a stranger");
+        }
+    };
+    let mut first = TcpStream::connect(addr).unwrap();
+    if rnd(2) == 0 {
+        ping(&mut first);
+    }
+    // Nobody else is waiting, so each is refused although the first client stays.
+    let early = rnd(3);
+    for _ in 0..early {
+        visit();
+    }
+    let waiting: Vec<_> = (0..2)
+        .map(|k| {
+            let mut c = TcpStream::connect(addr).unwrap();
+            (
+                c.local_addr().unwrap(),
+                thread::spawn(move || {
+                    let _ = c.write(&[b'0' + k]); // fails after a stop
+                    let _ = c.shutdown(Shutdown::Write);
+                    rest(&mut c)
+                }),
+            )
+        })
+        .collect();
+    let late = thread::spawn(visit);
+    ping(&mut first);
+    let mut peers = vec![first.local_addr().unwrap()];
+    if rnd(3) == 0 {
+        ctl.stop();
+        for (_, c) in waiting {
+            assert_eq!(c.join().unwrap().0, b"", "a client that waits is served after a stop");
+        }
+        let (got, _) = rest(&mut first);
+        assert!(got.is_empty());
+    } else {
+        assert!(waiting.iter().all(|(_, c)| !c.is_finished()), "a client did not wait for its turn");
+        drop(first);
+        for (k, (peer, c)) in waiting.into_iter().enumerate() {
+            peers.push(peer);
+            assert_eq!(c.join().unwrap(), (vec![b'0' + k as u8], true));
+        }
+    }
+    late.join().unwrap();
+    ctl.stop();
+    drop(ctl);
+    drop(app.join().unwrap());
+    let (mut served, mut refused) = (vec![], 0);
+    for s in signals.iter() {
+        match s {
+            Signal::Connected(peer) => served.push(peer),
+            Signal::Refused { peer, why } => {
+                assert_eq!((peer.ip(), why), ([127, 0, 0, 2].into(), Refusal::NotAllowed));
+                refused += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(served, peers);
+    assert!(refused >= early, "{refused} refusals for {early} strangers");
+    drop(signals);
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -1926,6 +2018,7 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("deadline_met", deadline_met),
     ("unasked", unasked),
     ("unasked_timed", unasked_timed),
+    ("strangers", strangers),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
