@@ -1986,6 +1986,37 @@ fn strangers() {
     nothing_left();
 }
 
+/// A client closes and connects again at once, while others are refused. It is served at the first attempt.
+fn reconnect_refusals() {
+    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let told = if let Busy::Tell(message) = &policy { message.clone() } else { vec![] };
+    let server = opts().busy(policy).depth(2).bind("127.0.0.1:0").unwrap();
+    let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
+    let app = thread::spawn(move || {
+        while let Ok(m) = server.outbox().recv() {
+            match m {
+                Message::Connected(c) => drop(c.inbox().send("hi")),
+                Message::Data(d) => drop(server.inbox().send(d)),
+                _ => {}
+            }
+        }
+        server
+    });
+    for k in 0..3 {
+        let mut c = served_again(addr, k);
+        for _ in 0..1 + rnd(2) {
+            assert_eq!(rest(&mut TcpStream::connect(addr).unwrap()).0, told, "a second client");
+        }
+        say_something(&mut c);
+        log(|| format!("client {k} closes"));
+    }
+    ctl.stop();
+    drop(ctl);
+    drop(app.join().unwrap());
+    assert_eq!(signals_balance(signals).len(), 3);
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -2019,6 +2050,7 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("unasked", unasked),
     ("unasked_timed", unasked_timed),
     ("strangers", strangers),
+    ("reconnect_refusals", reconnect_refusals),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
