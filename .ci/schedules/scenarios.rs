@@ -2017,6 +2017,72 @@ fn reconnect_refusals() {
     nothing_left();
 }
 
+/// Errors that the connection survives end no session, no matter which thread meets them. A reset still does.
+fn survived_errors() {
+    let mut options = opts().depth(1 + rnd(2) as usize).read_on_demand(rnd(2) == 0);
+    if exact_time() {
+        options = options.close_timeout(ms(400)) // the writer looks every 50 ms
+    }
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let mut c = TcpStream::connect(addr).unwrap();
+    let peer = c.local_addr().unwrap();
+    let line = c.try_clone().unwrap();
+    let disturber = thread::spawn(move || {
+        for _ in 0..1 + rnd(3) {
+            thread::sleep(ms(rnd(3) as u64 * 25));
+            line.disturb_peer(std::io::ErrorKind::HostUnreachable);
+            if rnd(2) == 0 {
+                // The acceptor looks at the connection, too.
+                drop(TcpStream::connect(addr).unwrap());
+            }
+        }
+    });
+    let resets = rnd(2) == 0;
+    let client = thread::spawn(move || {
+        let mut all = vec![];
+        for part in [&b"abc"[..], b"defgh", b"ij"] {
+            c.write_all(part).expect("the session lasts");
+            if rnd(2) == 0 {
+                thread::sleep(ms(60))
+            }
+        }
+        if !resets {
+            c.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut b = [0; 9];
+        c.read_exact(&mut b).unwrap();
+        all.extend_from_slice(&b);
+        disturber.join().unwrap();
+        if resets {
+            // One byte of the echo is unread, so this is a reset.
+            while c.peek(&mut b).unwrap() == 0 {}
+            drop(c);
+        } else {
+            let (more, clean) = rest(&mut c);
+            assert!(clean, "reset");
+            all.extend_from_slice(&more);
+            assert_eq!(all, b"abcdefghij");
+        }
+    });
+    let mut session = server.accept().unwrap();
+    assert_eq!(session.peer_addr(), peer);
+    if rnd(2) == 0 {
+        thread::sleep(ms(100));
+    }
+    while let Some(chunk) = session.next_chunk() {
+        if session.inbox().send(chunk).is_err() {
+            break;
+        }
+    }
+    let r = session.close();
+    client.join().unwrap();
+    let reason = if resets { Reason::Reset } else { Reason::ClientClosed };
+    assert_eq!((r.reason, r.received, r.sent + r.discarded), (reason, 10, 10), "{r}");
+    drop((server, signals));
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -2051,6 +2117,7 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("unasked_timed", unasked_timed),
     ("strangers", strangers),
     ("reconnect_refusals", reconnect_refusals),
+    ("survived_errors", survived_errors),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
