@@ -1791,7 +1791,11 @@ fn deadline_met() {
 /// With `read_on_demand`, clients leave without a word before anyone asks for their bytes, some before the outbox has room
 /// for them. The next client is served at once, at the first attempt.
 fn unasked() {
-    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let policy = match rnd(3) {
+        0 => Busy::Drop,
+        1 => Busy::Tell(b"no".to_vec()),
+        _ => Busy::Wait,
+    };
     let options = opts().busy(policy).depth(1 + rnd(2) as usize).close_timeout(None);
     let server = options.read_on_demand(true).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
