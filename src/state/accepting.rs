@@ -99,9 +99,9 @@ impl Slot {
             let mut state = self.lock();
             let seen = state.look();
             match state.machine.meet(seen, start, patience, Instant::now()) {
-                Meeting::Wait(until) if seen != Seen::Broken => drop(self.change.wait(state, Some(until))),
-                // What was found must be carried out first.
-                Meeting::Wait(_) => self.carry_out(state),
+                // What was found must be carried out first: the reader or the application may wait for it.
+                Meeting::Wait(_) if state.machine.has_effects() => self.carry_out(state),
+                Meeting::Wait(until) => drop(self.change.wait(state, Some(until))),
                 meeting => {
                     self.carry_out(state);
                     return meeting == Meeting::Free;

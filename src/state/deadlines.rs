@@ -84,6 +84,10 @@ impl Machine {
         let stalled = in_idle_time.filter(|_| blocked.is_some());
         let gone = after(moved, close, Some(Event::Gone));
         let due = match self.latest.phase {
+            // That the client may well be there is no excuse for one that takes no byte.
+            Phase::Open if self.is_unheard() && stalled.map_or(false, |(at, _)| at <= now) => {
+                [stalled, None, None]
+            }
             Phase::Open if self.is_unheard() => [look, stalled, gone],
             Phase::Open if !self.is_reading() => [look, stalled, None],
             // The client's FIN does not wake the writer, so it looks for one as often as the close timeout needs.
@@ -106,7 +110,8 @@ impl Machine {
         if now < self.latest.spared {
             return Some(Verdict::Wait(Some(self.latest.spared)));
         }
-        let unheard = self.is_unheard();
+        // A client whose FIN was seen has left, whoever has heard of it.
+        let unheard = self.is_unheard() && self.is_open();
         match (event, seen) {
             (Event::Idle | Event::Gone, None) => return Some(Verdict::Look),
             // The reader has yet to come to what has arrived.
@@ -220,6 +225,40 @@ mod tests {
         assert_eq!(machine.go_on(1, None, start, late), Some(true));
         assert_eq!(machine.go_on(1, None, start, late + MOMENT), Some(false));
         assert_eq!(reason(&machine), Some(Reason::Stalled));
+    }
+
+    #[test]
+    fn a_client_stalls_although_it_is_in_doubt_whether_it_has_gone() {
+        let options = Options::new().idle_timeout(3 * SECOND).close_timeout(SECOND).read_on_demand(true);
+        let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&options, nobody, start);
+        machine.begin(nobody, start);
+        machine.attend(0);
+        for millis in (0..3000).step_by(50) {
+            let now = start + Duration::from_millis(millis);
+            assert_eq!(machine.go_on(1, Some(Seen::Nothing), start, now), Some(true), "{millis}");
+        }
+        assert_eq!(
+            machine.go_on(1, Some(Seen::Nothing), start, start + 3 * SECOND + 2 * MOMENT),
+            Some(false)
+        );
+        assert_eq!(reason(&machine), Some(Reason::Stalled));
+    }
+
+    #[test]
+    fn a_client_that_has_left_is_gone_although_nobody_has_heard_of_it() {
+        let options = Options::new().close_timeout(SECOND).read_on_demand(true);
+        let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&options, nobody, start);
+        machine.begin(nobody, start);
+        machine.attend(0);
+        machine.offer(&mut crate::state::account::Message::new(1, 1, 1), false);
+        assert!(until(machine.next(1, Some(Seen::Fin), start)).is_some());
+        assert_eq!(machine.latest.phase, Phase::ClientDone);
+        assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
+        assert_eq!(machine.next(1, None, start + SECOND + MOMENT), None); // look
+        assert_eq!(machine.next(1, Some(Seen::Nothing), start + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(reason(&machine), Some(Reason::Gone));
     }
 
     #[test]

@@ -110,6 +110,11 @@ impl Machine {
         std::mem::take(&mut self.effects)
     }
 
+    /// The steps since the last call of `take_effects` want something done.
+    pub(crate) fn has_effects(&self) -> bool {
+        self.effects != Effects::default()
+    }
+
     /// A client is being served.
     pub(crate) fn is_busy(&self) -> bool {
         self.latest.phase.is_live()

@@ -17,7 +17,10 @@
 //! - Steps are as long as the lock is held. What happens without it is a step of its own: reading, writing, shutting the
 //!   socket down, and putting something into a full channel.
 //! - A sleeping thread continues only when it is notified, or at its deadline. A notification that finds nobody is lost.
-//! - Time stands still. But a step that depends on it also happens a thousand hours later.
+//! - Time stands still. But a step that depends on it also happens long after: when the idle and the close timeout have
+//!   passed, or the session timeout, too. The clock then grants a moment before it ends a session. The world keeps whether
+//!   it has, until a byte moves; so the next such step comes to the end of the moment. See [clock](clock).
+//! - A look at a connection shows what the thread would see there: bytes, a FIN, a reset, or nothing.
 //! - The kernel reports a reset once, to the call that meets it first.
 //!
 //! # What is checked
@@ -27,6 +30,10 @@
 //! `Stuck`, looks back from the states in which everything has come to its end, such as that all threads have exited after a
 //! stop. A state from which steps that are bound to happen lead to none of these is a deadlock.
 //!
+//! About time: a session is never ended as idle while bytes or a FIN of its client are unread in the socket, or as gone while
+//! an unheard client is there; not before the moment is over; and always when the session timeout has passed. The walks
+//! with timeouts must come to each reason that the clock has.
+//!
 //! One decision is checked, too: a session whose successor begins before the reader comes to it is not announced in the
 //! outbox, although both of its signals are sent. A session that has only ended by then is still announced.
 //!
@@ -35,9 +42,9 @@
 //! # How to read a failure
 //!
 //! It names the check, then the shortest way to it, a step a line, and last the world at its end. `Run(Writer, Far)` is the
-//! writer's next step, after all timeouts; `Shut(Reader)` is the shutdown of a socket that the reader's last step has left to
-//! do; `Act(Reply)` is something that the application does of its own accord. To see what a step does, look for the `At` of
-//! the thread in the file of its name.
+//! writer's next step, after the idle and the close timeout; `Farther` is after the session timeout, too. `Shut(Reader)` is
+//! the shutdown of a socket that the reader's last step has left to do; `Act(Reply)` is something that the application does of
+//! its own accord. To see what a step does, look for the `At` of the thread in the file of its name.
 //!
 //! # What is not seen
 //!
@@ -46,17 +53,23 @@
 //! A fault that needs more clients, bytes or messages than the bounds allow stays hidden. Parts of the acceptor are left out:
 //! the allow-list, the pauses after errors, and what it remembers of past refusals.
 //!
+//! Time has no length: the idle and the close timeout pass in the same step, and any thread may sleep through a moment. A byte
+//! that the reader has taken out of the socket, and not yet accounted for, does not keep a session from being idle.
+//!
 //! `cargo test --lib walk -- --nocapture` shows how much each walk has seen. `WALK=all` adds the large ones.
 
 mod acceptor;
 mod application;
+mod breaking;
 mod breaks;
 mod broken;
 mod checks;
 mod client;
+mod clock;
 mod config;
 mod facts;
 mod fewer;
+mod large;
 mod outbox;
 mod parcels;
 mod reader;
@@ -65,6 +78,7 @@ mod sender;
 mod sleepers;
 mod slot;
 mod step;
+mod timed;
 mod walks;
 mod world;
 mod writer;
@@ -82,6 +96,9 @@ fn walk_all(configs: &[Config]) {
         };
         let (states, ends, time) = (seen.states, seen.ends, start.elapsed());
         println!("{}: {states} states, of which {ends} are an end, in {time:.1?}", config.name);
+        for reason in config.reasons {
+            assert!(seen.reasons.contains(reason), "{}: no session has ended by {reason:?}", config.name);
+        }
         // Less would mean that the walk has left something out.
         assert!(states >= config.at_least && ends > 0, "{}: only {states} states", config.name);
     }
@@ -93,10 +110,15 @@ fn every_order_of_steps_keeps_the_promises() {
 }
 
 #[test]
+fn every_order_of_steps_and_timeouts_keeps_the_promises() {
+    walk_all(timed::TIMED);
+}
+
+#[test]
 fn every_order_of_steps_keeps_the_promises_in_large_walks_if_asked_for() {
     if std::env::var_os("WALK").map_or(false, |what| what == "all") {
-        walk_all(walks::LARGE);
+        walk_all(large::LARGE);
     } else {
-        println!("not walked, because WALK=all is not set: {} large walks", walks::LARGE.len());
+        println!("not walked, because WALK=all is not set: {} large walks", large::LARGE.len());
     }
 }

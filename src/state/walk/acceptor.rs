@@ -1,5 +1,7 @@
 //! The acceptor thread, step by step, as in `threads/acceptor.rs`, `accepting.rs` and `listening.rs`.
 
+use std::time::Duration;
+
 use super::breaks::{Break, Call};
 use super::checks::{Check, Checked};
 use super::client::{Came, Place};
@@ -7,15 +9,16 @@ use super::config::{Policy, Rules};
 use super::facts::Facts;
 use super::step::When;
 use super::world::{nobody, On, Thread, World};
-use crate::state::accepting::{Meeting, Seen};
+use crate::state::accepting::{Meeting, Patience};
 use crate::state::effects::Close;
 use crate::state::phase::Event;
+use crate::values::seen::Seen;
 
 /// Where the acceptor is: what it does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Under `Busy::Wait`: waits until no client is served.
-    WaitUntilFree,
+    /// Under `Busy::Wait`: keeps a client in hand until no other is served.
+    WaitUntilFree(usize),
     /// Under `Busy::Refuse`: waits for the new listener.
     Fetch,
     Accept,
@@ -34,29 +37,40 @@ pub(super) enum At {
 pub(super) struct Acceptor {
     pub(super) at: At,
     pub(super) listener: bool,
+    /// What it has seen of the live connection, while a client waits for the slot.
+    pub(super) seen: Seen,
 }
 
 const SELF: Thread = Thread::Acceptor;
 
 impl Acceptor {
     pub(super) fn new(policy: Policy) -> Acceptor {
-        Acceptor { at: Acceptor::first(policy), listener: true }
+        Acceptor { at: Acceptor::first(policy), listener: true, seen: Seen::Nothing }
     }
 
     fn first(policy: Policy) -> At {
         match policy {
-            Policy::Wait => At::WaitUntilFree,
             Policy::Refuse => At::Fetch,
-            Policy::Drop | Policy::Replace => At::Accept,
+            Policy::Drop | Policy::Replace | Policy::Wait => At::Accept,
         }
     }
+}
+
+/// As in a quiet time or, without grace, in a storm of refusals.
+pub(super) fn patience(rules: &Rules) -> Patience {
+    let present = if rules.config.grace { Duration::from_micros(500) } else { Duration::ZERO };
+    Patience { leaving: Duration::from_secs(1), unread: Duration::from_millis(5), present }
 }
 
 impl World {
     /// At which times the acceptor can take its next step.
     pub(super) fn acceptor_times(&self, times: &mut Vec<When>) {
         match self.acceptor.at {
-            At::Meet(_) if self.is_asleep(SELF) => times.extend([When::Soon, When::Far]),
+            At::Meet(_) if self.is_asleep(SELF) => {
+                // It looks often whether the reader has come to what was unread.
+                times.extend(Some(When::Now).filter(|_| self.acceptor.seen == Seen::Data));
+                times.extend([When::Soon, When::Far]);
+            }
             _ if self.is_asleep(SELF) => {}
             At::Exited => {}
             At::Accept if self.backlog.is_empty() && !self.stopped => {}
@@ -68,10 +82,10 @@ impl World {
     pub(super) fn run_acceptor(&mut self, rules: &Rules, when: When) -> Checked {
         self.asleep[SELF as usize] = None;
         match self.acceptor.at {
-            At::WaitUntilFree if self.machine.is_busy() && !self.machine.is_stopping() => {
+            At::WaitUntilFree(_) if self.machine.is_busy() && !self.machine.is_stopping() => {
                 self.sleep(SELF, On::Change);
             }
-            At::WaitUntilFree => self.acceptor.at = At::Accept,
+            At::WaitUntilFree(client) => self.acceptor.at = At::Begin(client),
             At::Fetch => self.fetch(),
             At::Accept => self.accept(rules),
             At::Meet(client) => return self.meet(rules, client, when),
@@ -124,9 +138,11 @@ impl World {
         let policy = rules.config.policy;
         self.acceptor.at = match policy {
             Policy::Replace => At::Current(client),
+            Policy::Wait if rules.breaks(Break::WaitsForNobody) => At::Begin(client),
+            Policy::Wait => At::WaitUntilFree(client),
             _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
             Policy::Refuse => At::Forget(client),
-            Policy::Drop | Policy::Wait => At::Begin(client),
+            Policy::Drop => At::Begin(client),
         };
     }
 
@@ -138,45 +154,32 @@ impl World {
 
     /// The client has met a live session, perhaps one whose client is leaving.
     fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
-        let seen = self.look(rules);
-        let now = when.time(rules);
-        let grace = if rules.config.grace { When::GRACE } else { std::time::Duration::ZERO };
-        let (handover, grace) = (rules.base + When::HANDOVER, rules.base + grace);
-        let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, handover, grace, now));
+        let seen = match self.look(rules) {
+            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Seen::Nothing,
+            seen => seen,
+        };
+        let (start, now, patience) = (rules.base, when.time(rules), patience(rules));
+        let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, start, patience, now));
+        self.acceptor.seen = Seen::Nothing;
         match meeting {
-            Meeting::Wait(_) if seen != Seen::Broken => {
+            Meeting::Wait(_)
+                if self.machine.has_effects() && !rules.breaks(Break::WaitsBeforeCarryingOut) => {}
+            Meeting::Wait(_) => {
+                self.acceptor.seen = seen;
                 self.sleep(SELF, On::Change);
                 return Ok(());
             }
-            Meeting::Wait(_) => {}
             Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
             Meeting::Free => self.acceptor.at = At::Begin(client),
+            Meeting::Busy if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin => {
+                return Err(Check::LeftUnasked);
+            }
             Meeting::Busy => {
                 self.clients[client].place = Place::Refused;
                 self.acceptor.at = Acceptor::first(rules.config.policy);
             }
         }
         self.carry_out(rules, SELF)
-    }
-
-    /// What the acceptor sees of the connection.
-    fn look(&mut self, rules: &Rules) -> Seen {
-        if rules.config.grace && self.slot.connection && self.machine.is_open() {
-            let seen = self.client(self.begun);
-            match seen.upcoming() {
-                Came::Fin => return Seen::Fin,
-                Came::Failed => {
-                    seen.take_upcoming();
-                    return if rules.breaks(Break::ResetForgotten) { Seen::Nothing } else { Seen::Broken };
-                }
-                Came::Byte(_) | Came::Nothing => {}
-            }
-        }
-        if self.find_broken(rules) {
-            Seen::Broken
-        } else {
-            Seen::Nothing
-        }
     }
 
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {

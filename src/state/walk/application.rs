@@ -1,7 +1,7 @@
 //! The application's thread, step by step: what it does of its own accord, and with what it receives from the outbox.
 
-use super::breaks::Call;
-use super::checks::Checked;
+use super::breaks::{Break, Call};
+use super::checks::{Check, Checked};
 use super::config::{Act, Rules};
 use super::sender::Offered;
 use super::world::{On, Thread, World};
@@ -77,7 +77,7 @@ impl World {
         let free = application.at == At::Poll && !application.told && application.times > 0;
         free && match act {
             Act::TrySend | Act::Send => true,
-            Act::TryReply | Act::Reply | Act::HalfClose | Act::Finish | Act::Abort => {
+            Act::TryReply | Act::Reply | Act::HalfClose | Act::Finish | Act::Abort | Act::Extend => {
                 application.client() != 0
             }
             Act::Leave | Act::Close => open,
@@ -97,6 +97,7 @@ impl World {
                 self.facts[client].aborted = true;
                 return self.apply(rules, SELF, client, Event::Abort);
             }
+            Act::Extend => return self.extend(rules, client),
             Act::Leave => {
                 self.application.open = 0;
                 self.application.at = At::Finish(client);
@@ -150,6 +151,18 @@ impl World {
             }
             At::Done => Ok(()),
         }
+    }
+
+    fn extend(&mut self, rules: &Rules, client: usize) -> Checked {
+        let now = rules.base;
+        let (is_live, before) = (self.machine.is_live(client as u64), self.machine.latest.moved);
+        let latest = rules.breaks(Break::ExtendsTheLatest);
+        let session = if latest { self.machine.latest.number } else { client as u64 };
+        self.ask(rules, Call::Extend, |machine| machine.extend(session, now));
+        if self.machine.latest.moved != if is_live { now } else { before } {
+            return Err(Check::NotExtended);
+        }
+        Ok(())
     }
 
     fn send(&mut self, rules: &Rules, to: Option<usize>, may_wait: bool) -> Checked {

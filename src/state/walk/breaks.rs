@@ -4,13 +4,6 @@
 //! before or after the step, or what the step wants done, as the broken code would have left them. Some breaks are of the
 //! threads' part of the protocol, and are applied in the copy of the thread.
 
-use std::time::Duration;
-
-use crate::state::account::Output;
-use crate::state::effects::{Close, Effects};
-use crate::state::machine::{Machine, Position};
-use crate::state::phase::{Event, Phase};
-
 /// A step of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
@@ -30,6 +23,7 @@ pub(super) enum Call {
     Apply,
     Look,
     Stop,
+    Extend,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +70,11 @@ pub(super) enum Break {
     ReceivedNotCounted,
     FinAfterFailure,
     LineNotPassedOn,
+    NoMoment,
+    TimeUpMasked,
+    UnheardNeverGone,
+    ExtendForgotten,
+    ExtendMovesTheStart,
 
     // A thread does not do its part.
     ReadErrorTakenForFin,
@@ -93,114 +92,15 @@ pub(super) enum Break {
     ResetOfTheNextTaken,
     BusyFlagIgnored,
     AddresseeAfterWaiting,
+    NoLook,
+    DataTakenForNothing,
+    FinTakenForNothing,
+    WriterIgnoresFin,
+    AcceptorIgnoresFin,
+    WaitsBeforeCarryingOut,
+    WaitsForNobody,
+    NothingTakenForFin,
+    ExtendsTheLatest,
     ChannelNotLookedAtAgain,
     PendingEndLost,
-}
-
-/// The session that was live is not any more.
-fn has_ended(before: &Machine, machine: &Machine) -> bool {
-    before.is_busy() && !machine.is_busy()
-}
-
-impl Break {
-    /// Changes what a step finds.
-    pub(super) fn before(self, call: Call, machine: &mut Machine) {
-        match (self, call) {
-            (Break::LateBytesTaken, Call::Received) => machine.reader.session = machine.latest.number,
-            (Break::ReadUnasked, Call::MustBeAsked) => machine.reader.position = Position::Delivering,
-            (Break::StopExtended, Call::Stop) => machine.stop_by = None,
-            (Break::AcceptsWhenHalfClosed, Call::Offer) if machine.account.output < Output::Finishing => {
-                machine.account.output = Output::Open;
-            }
-            _ => {}
-        }
-    }
-
-    /// Changes what a step leaves.
-    pub(super) fn after(self, call: Call, before: &Machine, machine: &mut Machine) {
-        let now = machine.latest.began;
-        match (self, call) {
-            (Break::OutputNotReset, _) if has_ended(before, machine) => {
-                machine.account.output = before.account.output;
-            }
-            (Break::AcceptedNotReset, _) if has_ended(before, machine) => {
-                machine.account.accepted = before.account.accepted;
-            }
-            (Break::ReaderPlacedAtEnd, _) if has_ended(before, machine) => {
-                machine.reader.position = Position::Reading;
-            }
-            (Break::SentForWhoever, Call::Settle(session, sent)) if !before.is_live(session) => {
-                machine.latest.sent += sent;
-            }
-            (Break::LineNotLeft, Call::Offer) if machine.account.line.len() < before.account.line.len() => {
-                machine.account.line = before.account.line.clone();
-            }
-            (Break::ResetIsMovement, _)
-                if machine.latest.phase == Phase::WriteFailed && before.latest.phase == Phase::Open =>
-            {
-                machine.latest.moved = now + Duration::from_secs(1);
-            }
-            (Break::DeliveryWakesNobody, Call::Delivered) => {
-                machine.wake_queued = before.wake_queued;
-                machine.effects.wake_application = before.effects.wake_application;
-            }
-            (Break::FinIsTheEnd, Call::Apply) if machine.latest.phase == Phase::ClientDone => {
-                machine.apply(machine.latest.number, Event::Finish, now);
-            }
-            (Break::AwaitedLeftSet, Call::Meet) => machine.awaited |= before.awaited,
-            (Break::StopWakesNoSender, Call::Stop) => machine.effects.room = false,
-            (Break::StopWakesNoThread, Call::Stop) => machine.effects.turn = false,
-            (Break::StopWakesNoAcceptor, Call::Stop) => machine.effects.change = false,
-            (Break::StopWakesNoWriter, Call::Stop) => {
-                machine.effects.wake_writer = false;
-                machine.account.wake_queued = before.account.wake_queued;
-            }
-            (Break::RoomNotGivenBack, Call::Settle(..)) => {
-                let wake_queued = machine.account.wake_queued;
-                machine.account = before.account.clone();
-                machine.account.wake_queued = wake_queued;
-            }
-            (Break::WakeTakenNotNoted, Call::Settle(..)) => {
-                machine.account.wake_queued = before.account.wake_queued;
-            }
-            (Break::ReceivedNotCounted, Call::Received) => machine.latest.received = before.latest.received,
-            (Break::FinAfterFailure, Call::Next)
-                if machine.latest.phase == Phase::WriteFailed
-                    && machine.account.output == Output::HalfClosing =>
-            {
-                machine.effects.close = Some(Close::Half);
-            }
-            (Break::LineNotPassedOn, Call::Offer) => machine.effects.room = before.effects.room,
-            (Break::AskForgotten, Call::Look) => machine.reader = before.reader.clone(),
-            (Break::HalfCloseBeforeWritten, Call::Next) if machine.account.output == Output::HalfClosing => {
-                machine.account.output = Output::HalfClosed;
-                machine.effects.close = Some(Close::Half);
-            }
-            (Break::FinishBeforeWritten, Call::Next) if machine.account.output == Output::Finishing => {
-                machine.apply(machine.latest.number, Event::Finish, now);
-            }
-            _ => {}
-        }
-    }
-
-    /// Changes what is carried out.
-    pub(super) fn effects(self, effects: &mut Effects, machine: &Machine) {
-        let release = effects.ended.is_none() && effects.close == Some(Close::Whole);
-        match self {
-            Break::WriterNotWoken => effects.wake_writer = false,
-            Break::ApplicationNotWoken => effects.wake_application = false,
-            Break::RoomNotNotified => effects.room = false,
-            Break::TurnNotNotified => effects.turn = false,
-            Break::ChangeNotNotified => effects.change = false,
-            Break::EndNotNotified if effects.ended.is_some() => effects.change = false,
-            Break::ReleaseNotNotified if release => effects.turn = false,
-            Break::PortReopenedOnRelease if release => effects.reopen = true,
-            Break::PortNotReopened => effects.reopen = false,
-            Break::CutInsteadOfLingering if !machine.is_busy() && effects.close == Some(Close::Half) => {
-                effects.close = Some(Close::Whole);
-            }
-            Break::NotShutDown if effects.ended.is_some() => effects.close = None,
-            _ => {}
-        }
-    }
 }

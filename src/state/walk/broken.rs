@@ -19,7 +19,11 @@ const ON_DEMAND: Config = Config { read_on_demand: true, ..PLAIN };
 const STOP: Config = Config { bytes: 0, stops: 1, ..PLAIN };
 const STOP_TWICE: Config = Config { stops: 2, ..STOP };
 const STOP_SENDER: Config = Config { sender: SENDER.sender, ..STOP };
-const TIMEOUTS: Config = Config { timeouts: true, ..PLAIN };
+const TIMEOUTS: Config = Config { idle: true, close: true, ..PLAIN };
+const STALLS: Config = Config { stalls: true, close: true, manners: &[Manners::HalfCloses], ..TWO };
+const ON_DEMAND_TWO: Config =
+    Config { read_on_demand: true, sender: &[Act::TrySend], manners: &[Manners::HalfCloses], ..TWO };
+const EXTEND: Config = Config { acts: &[Act::Extend], times: 1, ..TWO };
 const FINISH_TWO: Config = Config { acts: &[Act::Finish], times: 1, ..TWO };
 const REFUSE_FINISH: Config = Config { policy: Policy::Refuse, ..FINISH_TWO };
 const ANSWER_TWO: Config = Config { acts: &[Act::Reply], times: 1, ..TWO };
@@ -56,7 +60,7 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::AwaitedLeftSet, TWO, Awaited),
     (Break::StopWakesNoSender, STOP_SENDER, Sleeps(Sender)),
     (Break::StopWakesNoThread, STOP, Sleeps(Reader)),
-    (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, ..STOP }, Sleeps(Acceptor)),
+    (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, stops: 1, ..TWO }, Sleeps(Acceptor)),
     (Break::StopWakesNoWriter, STOP, Sleeps(Writer)),
     (Break::StopExtended, STOP_TWICE, StopExtended),
     (Break::RoomNotGivenBack, SENDER, Stuck),
@@ -86,6 +90,20 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::AddresseeAfterWaiting, SENDER, Addressee),
     (Break::ChannelNotLookedAtAgain, PLAIN, ToldTooSoon),
     (Break::PendingEndLost, STOP, OneEnd),
+    (Break::NoLook, TIMEOUTS, NotIdle),
+    (Break::DataTakenForNothing, TIMEOUTS, NotIdle),
+    (Break::FinTakenForNothing, TIMEOUTS, NotIdle),
+    (Break::NothingTakenForFin, STALLS, NotGone),
+    (Break::NoMoment, TIMEOUTS, NoMoment),
+    (Break::TimeUpMasked, Config { session: true, ..TIMEOUTS }, Overtime),
+    (Break::UnheardNeverGone, STALLS, Stuck),
+    (Break::WriterIgnoresFin, ON_DEMAND, LeftUnasked),
+    (Break::AcceptorIgnoresFin, ON_DEMAND_TWO, LeftUnasked),
+    (Break::WaitsBeforeCarryingOut, ON_DEMAND_TWO, Sleeps(Reader)),
+    (Break::WaitsForNobody, Config { policy: Policy::Wait, ..TWO }, OneLive),
+    (Break::ExtendForgotten, EXTEND, NotExtended),
+    (Break::ExtendMovesTheStart, EXTEND, Overtime),
+    (Break::ExtendsTheLatest, EXTEND, NotExtended),
 ];
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::breaks::Break;
 use crate::values::options::Options;
+use crate::values::signal::Reason;
 
 /// What happens to a second client. `Busy::Tell` differs from `Drop` only outside the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,8 @@ pub(super) enum Act {
     Abort,
     /// Drop a `Session`: it wants nothing more of the client, and finishes.
     Leave,
+    /// `Session::extend`: it is still at work.
+    Extend,
     /// `Session::close`: finish, and wait for the end.
     Close,
     /// `SingleServer::stop`.
@@ -59,7 +62,12 @@ pub(super) struct Config {
     /// A newcomer waits for news of a client that is leaving.
     pub(super) grace: bool,
     pub(super) read_on_demand: bool,
-    pub(super) timeouts: bool,
+    /// Which timeouts there are: the idle timeout, the close timeout and the session timeout.
+    pub(super) idle: bool,
+    pub(super) close: bool,
+    pub(super) session: bool,
+    /// The application may stand still. Its clients leave all the same.
+    pub(super) stalls: bool,
     /// What the application may do, and how often in all.
     pub(super) acts: &'static [Act],
     pub(super) times: u8,
@@ -68,7 +76,9 @@ pub(super) struct Config {
     /// How often `Control::stop` and `Control::wake` are called.
     pub(super) stops: u8,
     pub(super) wakes: u8,
-    /// The least number of states that the walk must see, or it has walked past something.
+    /// For these reasons, among others, sessions must have ended ...
+    pub(super) reasons: &'static [Reason],
+    /// ... and this is the least number of states that the walk must see, or it has walked past something.
     pub(super) at_least: usize,
 }
 
@@ -82,12 +92,16 @@ pub(super) const ONE_CLIENT: Config = Config {
     policy: Policy::Drop,
     grace: true,
     read_on_demand: false,
-    timeouts: false,
+    idle: false,
+    close: false,
+    session: false,
+    stalls: false,
     acts: &[],
     times: 0,
     sender: &[],
     stops: 0,
     wakes: 0,
+    reasons: &[],
     at_least: 0,
 };
 
@@ -100,6 +114,11 @@ pub(super) struct Rules {
     pub(super) base: Instant,
 }
 
+/// The close timeout, and the idle timeout, which is longer.
+const CLOSE: Duration = Duration::from_secs(60);
+pub(super) const IDLE: Duration = Duration::from_secs(61);
+/// The session timeout, after which the others have passed as well.
+const SESSION: Duration = Duration::from_secs(2000 * 3600);
 /// The room in the inbox, in messages, each of which has a weight of 1.
 pub(super) const ROOM: usize = 2;
 /// The length of the outbox.
@@ -113,10 +132,15 @@ impl Rules {
         options.buffer_size = 1;
         options.depth = ROOM;
         options.read_on_demand = config.read_on_demand;
-        let minute = Some(Duration::from_secs(60)).filter(|_| config.timeouts);
-        options.idle_timeout = minute;
-        options.close_timeout = minute;
+        options.idle_timeout = Some(IDLE).filter(|_| config.idle);
+        options.close_timeout = Some(CLOSE).filter(|_| config.close);
+        options.session_timeout = Some(SESSION).filter(|_| config.session);
         Rules { config, broken, options, base: Instant::now() + Duration::from_secs(3600) }
+    }
+
+    /// The clock may end a session.
+    pub(super) fn has_timeouts(&self) -> bool {
+        self.config.idle || self.config.close || self.config.session
     }
 
     pub(super) fn breaks(&self, what: Break) -> bool {
@@ -128,8 +152,8 @@ impl Rules {
         self.config.stops > 0 || self.config.acts.contains(&Act::StopServer)
     }
 
-    /// A client may stay silent for ever: then a stop or a timeout must end the session.
+    /// A client may stay silent for ever: then a stop or a timeout must end the session. The close timeout alone does not.
     pub(super) fn may_be_silent(&self) -> bool {
-        self.config.timeouts || self.must_stop()
+        (self.config.idle && !self.config.stalls) || self.config.session || self.must_stop()
     }
 }

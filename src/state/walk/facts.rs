@@ -80,17 +80,23 @@ impl World {
             return Err(Check::FalselyComplete);
         }
         let caused = match report.reason {
-            Reason::ClientClosed => facts.finished && report.complete && client.fin,
+            Reason::ClientClosed => {
+                // Without the application, if that has not asked for a client that leaves.
+                (facts.finished || self.was_unasked()) && report.complete && client.fin
+            }
             Reason::Finished => facts.finished,
             Reason::Aborted => facts.aborted,
             Reason::Reset => client.reset == Reset::Reported,
-            Reason::Idle | Reason::Stalled | Reason::Gone => rules.config.timeouts,
+            Reason::Idle | Reason::Stalled => rules.config.idle,
+            Reason::Gone => rules.config.close,
+            Reason::TimeUp => rules.config.session,
             Reason::Replaced => rules.config.policy == Policy::Replace,
             Reason::Stopped => self.stopped,
         };
         if !caused {
             return Err(Check::WithoutCause);
         }
+        self.check_timeout(report)?;
         if matches!(report.reason, Reason::ClientClosed | Reason::Finished) && report.discarded > 0 {
             return Err(Check::CutShort);
         }

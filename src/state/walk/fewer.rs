@@ -6,7 +6,7 @@
 
 use super::acceptor::At as AcceptorAt;
 use super::application::At as ApplicationAt;
-use super::config::{Rules, LINGER};
+use super::config::Rules;
 use super::facts::Facts;
 use super::reader::At as ReaderAt;
 use super::sleepers;
@@ -32,7 +32,7 @@ impl World {
                 Thread::Writer if self.writer.at != WriterAt::Attend => None,
                 Thread::Writer => Some(On::Turn).filter(|_| self.writer_rests(rules)),
                 Thread::Acceptor => {
-                    let waits = matches!(self.acceptor.at, AcceptorAt::WaitUntilFree)
+                    let waits = matches!(self.acceptor.at, AcceptorAt::WaitUntilFree(_))
                         || (self.acceptor.at == AcceptorAt::Fetch && !self.acceptor.listener);
                     Some(On::Change).filter(|_| waits && !sleepers::acceptor(self, rules))
                 }
@@ -53,11 +53,8 @@ impl World {
     /// Nobody will ask any more at which time something happened, and what has become of a session that is over.
     pub(super) fn forget(&mut self, rules: &Rules) {
         let is_busy = self.machine.is_busy();
+        self.forget_times(rules);
         let latest = &mut self.machine.latest;
-        latest.began = rules.base;
-        latest.moved = rules.base;
-        latest.ended = rules.base;
-        self.machine.stop_by = self.machine.stop_by.map(|_| rules.base + LINGER);
         if !is_busy {
             latest.sent = 0;
             latest.received = 0;

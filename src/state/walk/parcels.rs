@@ -22,6 +22,7 @@ impl World {
                     self.gather(rules, session, to, place)?;
                 }
                 self.writer.at = At::Write;
+                self.writer.fresh = true;
             }
             Some(parcel @ Parcel::Byte(to, _)) if to > session => self.writer.held = Some(parcel),
             Some(parcel) => self.drop_parcel(parcel),
@@ -85,6 +86,7 @@ impl World {
                 }
                 self.writer.done.sent += count as u64;
                 self.writer.written += count;
+                self.writer.fresh |= count > 0;
                 self.writer.at = At::GoOn;
                 if count == rest {
                     self.written_off(rules);

@@ -8,12 +8,15 @@ use super::checks::Check;
 use super::config::Rules;
 use super::step::Step;
 use super::world::World;
+use crate::values::signal::Reason;
 
 /// What a walk has seen.
 pub(super) struct Seen {
     pub(super) states: usize,
     /// How many of them are an end of everything.
     pub(super) ends: usize,
+    /// Why sessions have ended.
+    pub(super) reasons: Vec<Reason>,
 }
 
 /// Why a walk has failed, and the way there.
@@ -43,7 +46,7 @@ pub(super) fn walk(rules: &Rules) -> Result<Seen, Box<Failure>> {
     let mut search = Search::default();
     search.visit(&first, None);
     let mut queue = VecDeque::from([first]);
-    let (mut at, mut steps) = (0, Vec::new());
+    let (mut at, mut steps, mut reasons) = (0, Vec::new(), Vec::new());
     while let Some(world) = queue.pop_front() {
         world.steps(rules, &mut steps);
         for step in steps.drain(..) {
@@ -57,9 +60,11 @@ pub(super) fn walk(rules: &Rules) -> Result<Seen, Box<Failure>> {
                 search.fair.push((at, number));
             }
             if is_new {
+                let reason = next.machine.latest.phase.reason();
+                reasons.extend(reason.filter(|reason| !reasons.contains(reason)));
                 if next.is_done(rules) {
                     search.ends.push(number);
-                    if let Err(check) = next.check_end() {
+                    if let Err(check) = next.check_end(rules) {
                         return Err(search.failure(rules, check, number, None));
                     }
                 }
@@ -70,7 +75,7 @@ pub(super) fn walk(rules: &Rules) -> Result<Seen, Box<Failure>> {
     }
     match search.stuck() {
         Some(stuck) => Err(search.failure(rules, Check::Stuck, stuck, None)),
-        None => Ok(Seen { states: search.came_by.len(), ends: search.ends.len() }),
+        None => Ok(Seen { states: search.came_by.len(), ends: search.ends.len(), reasons }),
     }
 }
 

@@ -3,18 +3,18 @@
 //! A sleeper in a world has not been notified; one that has been is no longer counted as asleep. So if a copy of the machine
 //! would give it another answer now, a wake-up is lost. Each function tells whether that is so.
 
-use super::acceptor::At as AcceptorAt;
+use super::acceptor::{patience, At as AcceptorAt};
 use super::application::At as ApplicationAt;
 use super::config::Rules;
 use super::reader::At as ReaderAt;
 use super::sender::Offered;
-use super::step::When;
 use super::world::{Thread, World};
 use super::writer::At as WriterAt;
-use crate::state::accepting::{Meeting, Seen};
+use crate::state::accepting::Meeting;
 use crate::state::account::Offer;
 use crate::state::machine::Turn;
 use crate::state::writing::Next;
+use crate::values::seen::Seen;
 
 pub(super) fn reader(world: &World) -> bool {
     let mut machine = world.machine.clone();
@@ -39,22 +39,24 @@ pub(super) fn writer(world: &World, rules: &Rules) -> bool {
             _ => true,
         };
     }
-    match machine.next(session, false, now) {
-        Next::Write(until) | Next::Drop(until) => {
+    match machine.next(session, None, now) {
+        Some(Next::Write(until) | Next::Drop(until)) => {
             machine != world.machine || (until.is_some() && !writer.timed)
         }
-        Next::End => true,
+        Some(Next::End) | None => true,
     }
 }
 
 pub(super) fn acceptor(world: &World, rules: &Rules) -> bool {
     let machine = &world.machine;
     let waits = match world.acceptor.at {
-        AcceptorAt::WaitUntilFree => machine.is_busy() && !machine.is_stopping(),
+        AcceptorAt::WaitUntilFree(_) => machine.is_busy() && !machine.is_stopping(),
         AcceptorAt::Fetch => !world.slot.listener && machine.is_busy() && !machine.is_stopping(),
         _ => {
-            let (handover, grace) = (rules.base + When::HANDOVER, rules.base + When::GRACE);
-            let meeting = machine.clone().meet(Seen::Nothing, handover, grace, rules.base);
+            let mut machine = machine.clone();
+            // It has seen the FIN before the reader came to the session. That will be found out at the deadline.
+            machine.read_on_demand &= world.acceptor.seen != Seen::Fin;
+            let meeting = machine.meet(world.acceptor.seen, rules.base, patience(rules), rules.base);
             matches!(meeting, Meeting::Wait(_))
         }
     };

@@ -145,13 +145,6 @@ impl World {
         Ok(())
     }
 
-    /// What a thread that does not read asks the socket for: whether a reset has come.
-    pub(super) fn find_broken(&mut self, rules: &Rules) -> bool {
-        let looks = self.machine.is_unread() && self.slot.connection;
-        let found = looks && self.client(self.begun).take_reset();
-        found && !rules.breaks(Break::ResetForgotten)
-    }
-
     pub(super) fn apply(&mut self, rules: &Rules, thread: Thread, session: usize, event: Event) -> Checked {
         let now = rules.base;
         self.ask(rules, Call::Apply, |machine| machine.apply(session as u64, event, now));

@@ -21,24 +21,24 @@ pub(super) enum Step {
     Client(usize, Move),
 }
 
-/// When a step happens: with the others, after the time of grace, or after every timeout.
+/// When a step happens: with the others, after the time of grace, after the idle and the close
+/// timeout, or after the session timeout, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum When {
     Now,
     Soon,
     Far,
+    Farther,
 }
 
 impl When {
-    pub(super) const GRACE: Duration = Duration::from_millis(5);
-    pub(super) const HANDOVER: Duration = Duration::from_secs(1);
-
     pub(super) fn time(self, rules: &Rules) -> Instant {
         rules.base
             + match self {
                 When::Now => Duration::ZERO,
                 When::Soon => Duration::from_millis(50),
                 When::Far => Duration::from_secs(1000 * 3600),
+                When::Farther => Duration::from_secs(5000 * 3600),
             }
     }
 }
@@ -47,6 +47,7 @@ impl Step {
     /// It happens sooner or later, if it stays possible. Other steps may never be taken.
     pub(super) fn is_fair(self, rules: &Rules) -> bool {
         match self {
+            Step::Run(Thread::Application, _) => !rules.config.stalls,
             Step::Run(..) | Step::Shut(_) | Step::Stop | Step::Wake => true,
             Step::Act(act) => act == Act::StopServer,
             Step::Client(..) => !rules.may_be_silent(),
@@ -92,6 +93,7 @@ impl World {
 
     /// Takes a step, and checks what has become of the world.
     pub(super) fn take_step(&mut self, rules: &Rules, step: Step) -> Checked {
+        let begun = self.begun;
         match step {
             Step::Run(Thread::Reader, _) => self.run_reader(rules),
             Step::Run(Thread::Writer, when) => self.run_writer(rules, when),
@@ -126,6 +128,7 @@ impl World {
         }?;
         self.rest(rules);
         self.check(rules)?;
+        self.check_beginning(rules, begun)?;
         self.forget(rules);
         Ok(())
     }

@@ -1,11 +1,12 @@
-//! The settings of all walks.
+//! The settings of the walks without timeouts. Those with timeouts and the large ones have files of their own.
 
 use super::config::{Act, Config, Manners, Policy, ONE_CLIENT};
+use crate::values::signal::Reason::ClientClosed;
 
-const ONE: Config = Config { bytes: 1, ..ONE_CLIENT };
+pub(super) const ONE: Config = Config { bytes: 1, ..ONE_CLIENT };
 
 /// Two clients. Closing and half-closing differ only if the server writes, so these clients do not close.
-const TWO: Config = Config {
+pub(super) const TWO: Config = Config {
     name: "two clients",
     clients: 2,
     bytes: 0,
@@ -63,15 +64,6 @@ pub(super) const SMALL: &[Config] = &[
         at_least: 15_000,
         ..ONE
     },
-    Config {
-        name: "timeouts",
-        timeouts: true,
-        read_on_demand: true,
-        acts: &[Act::Reply],
-        times: 1,
-        at_least: 20_000,
-        ..ONE
-    },
     Config { name: "two stops", stops: 2, bytes: 0, at_least: 40_000, ..ONE },
     Config { name: "two wake-ups", wakes: 2, bytes: 0, at_least: 20_000, ..ONE },
     Config {
@@ -81,107 +73,17 @@ pub(super) const SMALL: &[Config] = &[
         at_least: 40_000,
         ..ONE
     },
-    Config {
-        name: "a stop and timeouts",
-        stops: 1,
-        timeouts: true,
-        acts: &[Act::Reply],
-        times: 1,
-        at_least: 190_000,
-        ..ONE
-    },
     Config { at_least: 100_000, ..TWO },
+    Config {
+        name: "two clients, read on demand",
+        read_on_demand: true,
+        manners: &[Manners::HalfCloses],
+        sender: &[Act::TrySend],
+        reasons: &[ClientClosed],
+        at_least: 90_000,
+        ..TWO
+    },
     Config { name: "two clients, Wait", policy: Policy::Wait, at_least: 70_000, ..TWO },
     Config { name: "two clients, Refuse", policy: Policy::Refuse, at_least: 110_000, ..TWO },
     Config { name: "two clients, Replace", policy: Policy::Replace, at_least: 160_000, ..TWO },
-];
-
-const TWO_ANSWERED: Config = Config { bytes: 1, acts: &[Act::Reply], times: 1, ..TWO };
-
-/// On demand: two minutes in all, and at most 1.2 GB of memory.
-pub(super) const LARGE: &[Config] = &[
-    Config {
-        name: "an application that does everything",
-        sender: &[Act::Send],
-        acts: &[Act::Reply, Act::TrySend, Act::HalfClose, Act::Finish, Act::Abort, Act::Leave, Act::Close],
-        times: 3,
-        at_least: 2_000_000,
-        ..ONE
-    },
-    Config {
-        name: "two stops, timeouts and a slow client",
-        stops: 2,
-        timeouts: true,
-        slow_clients: true,
-        sender: &[Act::Send],
-        acts: &[Act::Reply],
-        times: 1,
-        at_least: 1_600_000,
-        ..ONE
-    },
-    Config {
-        name: "stop, timeouts and read on demand",
-        stops: 1,
-        timeouts: true,
-        read_on_demand: true,
-        wakes: 1,
-        acts: &[Act::Reply],
-        times: 1,
-        at_least: 1_000_000,
-        ..ONE
-    },
-    Config { name: "two clients in a storm of refusals", grace: false, at_least: 100_000, ..TWO },
-    Config { name: "two clients, answered", at_least: 1_800_000, ..TWO_ANSWERED },
-    Config {
-        name: "two clients, answered, Refuse",
-        policy: Policy::Refuse,
-        at_least: 1_800_000,
-        ..TWO_ANSWERED
-    },
-    Config {
-        name: "two clients, answered, Replace",
-        policy: Policy::Replace,
-        at_least: 2_800_000,
-        ..TWO_ANSWERED
-    },
-    Config {
-        name: "two clients and a second sender",
-        sender: &[Act::Send, Act::Send, Act::Send],
-        at_least: 5_000_000,
-        ..TWO
-    },
-    Config {
-        name: "two clients and timeouts",
-        timeouts: true,
-        acts: &[Act::Reply],
-        times: 1,
-        at_least: 600_000,
-        ..TWO
-    },
-    Config {
-        name: "two clients and a stop",
-        stops: 1,
-        acts: &[Act::Finish, Act::Leave],
-        times: 1,
-        at_least: 2_300_000,
-        ..TWO
-    },
-    Config {
-        name: "two clients, a stop, Refuse",
-        stops: 1,
-        acts: &[Act::Finish],
-        times: 1,
-        policy: Policy::Refuse,
-        at_least: 2_100_000,
-        ..TWO
-    },
-    Config {
-        name: "two clients, a stop, Replace",
-        stops: 1,
-        acts: &[Act::Finish],
-        times: 1,
-        policy: Policy::Replace,
-        at_least: 2_000_000,
-        ..TWO
-    },
 ];

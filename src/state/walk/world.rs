@@ -114,7 +114,7 @@ impl World {
     pub(super) fn new(rules: &Rules) -> World {
         let config = &rules.config;
         World {
-            machine: Machine::new(&rules.options, nobody(), rules.base),
+            machine: Machine::new(&rules.options, nobody(), rules.past()),
             slot: Slot { busy: false, woken: false, connection: false, listener: false, waker: true },
             inbox: Vec::new(),
             outbox: Outbox::default(),

@@ -1,5 +1,7 @@
 //! The writer thread, step by step, as in `threads/writer.rs` and `writing.rs`.
 
+use std::time::Instant;
+
 use super::breaks::{Break, Call};
 use super::checks::Checked;
 use super::config::Rules;
@@ -38,6 +40,8 @@ pub(super) struct Writer {
     pub(super) session: usize,
     /// It waits until some time at most.
     pub(super) timed: bool,
+    /// The write has made progress since the clock has granted its moment.
+    pub(super) fresh: bool,
     pub(super) held: Option<Parcel>,
     /// How many messages are being written, and how many of them are.
     pub(super) gathered: usize,
@@ -63,7 +67,7 @@ impl World {
     /// At which times the writer can take its next step.
     pub(super) fn writer_times(&self, rules: &Rules, times: &mut Vec<When>) {
         let lingers = matches!(self.machine.latest.phase, Phase::Lingering(_));
-        let far = rules.config.timeouts || self.stopped || lingers;
+        let far = rules.has_timeouts() || self.stopped || lingers;
         let waits = self.is_asleep(SELF) || self.writer.waits(&self.inbox);
         match self.writer.at {
             At::Exited => {}
@@ -71,6 +75,9 @@ impl World {
             _ if waits => {}
             At::Attend | At::Next | At::GoOn if far => times.extend([When::Now, When::Far]),
             _ => times.push(When::Now),
+        }
+        if rules.config.session && times.contains(&When::Far) {
+            times.push(When::Farther);
         }
     }
 
@@ -99,7 +106,7 @@ impl World {
             At::Discarded => {
                 let done = std::mem::take(&mut self.writer.done);
                 self.writer.at = At::Attend;
-                self.settle(rules, 0, &done);
+                self.settle(rules, 0, &done, rules.base);
                 self.carry_out(rules, SELF)
             }
             At::Exited => Ok(()),
@@ -138,17 +145,23 @@ impl World {
         }
     }
 
-    fn settle(&mut self, rules: &Rules, session: u64, done: &Done) {
-        let now = rules.base;
+    fn settle(&mut self, rules: &Rules, session: u64, done: &Done, now: Instant) {
         self.ask(rules, Call::Settle(session, done.sent), |machine| machine.settle(session, done, now));
     }
 
     fn next(&mut self, rules: &Rules, when: When) -> Checked {
         let (session, now) = (self.writer.session as u64, when.time(rules));
         let done = std::mem::take(&mut self.writer.done);
-        self.settle(rules, session, &done);
-        let broken = self.looks_for_reset(rules) && self.find_broken(rules);
-        let next = self.ask(rules, Call::Next, |machine| machine.next(session, broken, now));
+        self.settle(rules, session, &done, now);
+        let before = self.machine.clone();
+        let mut seen = self.look_for_the_reader(rules);
+        let next = loop {
+            match self.ask(rules, Call::Next, |machine| machine.next(session, seen, now)) {
+                None => seen = Some(self.look_for_the_clock(rules)),
+                Some(next) => break next,
+            }
+        };
+        self.check_clock(rules, &before, None, when)?;
         let (at, until) = match next {
             Next::Write(until) => (At::Take { writes: true }, until),
             Next::Drop(until) if rules.breaks(Break::WritesAfterFailure) => {
@@ -165,19 +178,22 @@ impl World {
     fn go_on(&mut self, rules: &Rules, when: When) -> Checked {
         let (session, now) = (self.writer.session as u64, when.time(rules));
         let sent = std::mem::take(&mut self.writer.done.sent);
-        self.settle(rules, session, &Done { sent, ..Done::default() });
-        let broken = self.looks_for_reset(rules) && self.find_broken(rules);
-        let since = rules.base;
-        if self.ask(rules, Call::GoOn, |machine| machine.go_on(session, broken, since, now)) {
+        self.settle(rules, session, &Done { sent, ..Done::default() }, now);
+        let since = if self.writer.fresh { rules.base } else { rules.past() };
+        let before = self.machine.clone();
+        let mut seen = self.look_for_the_reader(rules);
+        let goes_on = loop {
+            match self.ask(rules, Call::GoOn, |machine| machine.go_on(session, seen, since, now)) {
+                None => seen = Some(self.look_for_the_clock(rules)),
+                Some(goes_on) => break goes_on,
+            }
+        };
+        self.check_clock(rules, &before, Some(since), when)?;
+        if goes_on {
             self.writer.at = At::Write;
         } else {
             self.written_off(rules);
         }
         self.carry_out(rules, SELF)
-    }
-
-    /// Only at its own session's connection: the next one's reset would be lost.
-    fn looks_for_reset(&self, rules: &Rules) -> bool {
-        self.writer.session == self.begun || rules.breaks(Break::ResetOfTheNextTaken)
     }
 }

@@ -1,0 +1,174 @@
+//! Time, and the looks at the connection before the clock ends a session; what the writer and the acceptor see there.
+//!
+//! Between two steps all times are one of three: the past, in which a byte has moved last; the present, at which steps
+//! happen; and the end of the moment that the clock grants before it ends a session. A byte that moves takes that moment back.
+
+use std::time::{Duration, Instant};
+
+use super::breaks::Break;
+use super::checks::{Check, Checked};
+use super::client::Came;
+use super::config::{Rules, IDLE, LINGER};
+use super::step::When;
+use super::world::World;
+use crate::state::machine::{Machine, Position};
+use crate::state::phase::Phase;
+use crate::values::seen::Seen;
+use crate::values::signal::{Reason, Report};
+
+impl Rules {
+    /// When everything that has happened has happened. Less than the shortest silence ago.
+    pub(super) fn past(&self) -> Instant {
+        self.base - Duration::from_millis(20)
+    }
+
+    /// The end of the moment: later than what is due since the past, but not than what is due since now.
+    fn moment(&self) -> Instant {
+        self.base + IDLE - Duration::from_millis(10)
+    }
+}
+
+impl World {
+    /// A copy of `State::look`.
+    pub(super) fn look(&mut self, rules: &Rules) -> Seen {
+        if !self.slot.connection {
+            return Seen::Nothing;
+        }
+        let (is_unread, is_open) = (self.machine.is_unread(), self.machine.is_open());
+        let forgets = rules.breaks(Break::ResetForgotten);
+        let client = self.client(self.begun);
+        if is_unread && client.take_reset() && !forgets {
+            return Seen::Broken;
+        }
+        match client.upcoming() {
+            _ if !is_open => Seen::Nothing,
+            Came::Fin => Seen::Fin,
+            Came::Byte(_) => Seen::Data,
+            Came::Failed => {
+                client.take_upcoming();
+                if forgets {
+                    Seen::Nothing
+                } else {
+                    Seen::Broken
+                }
+            }
+            Came::Nothing => Seen::Nothing,
+        }
+    }
+
+    /// A copy of `State::look_for_the_reader`.
+    pub(super) fn look_for_the_reader(&mut self, rules: &Rules) -> Option<Seen> {
+        // Only at its own session's connection: the next one's reset would be lost.
+        let latest = self.writer.session == self.begun || rules.breaks(Break::ResetOfTheNextTaken);
+        if !self.slot.connection || !latest {
+            return None;
+        }
+        if self.machine.is_unasked() && !rules.breaks(Break::WriterIgnoresFin) {
+            return Some(self.look(rules));
+        }
+        let found = self.machine.is_unread() && self.client(self.begun).take_reset();
+        Some(Seen::Broken).filter(|_| found && !rules.breaks(Break::ResetForgotten))
+    }
+
+    /// The look that the clock has asked for.
+    pub(super) fn look_for_the_clock(&mut self, rules: &Rules) -> Seen {
+        if rules.breaks(Break::NoLook) {
+            return Seen::Nothing;
+        }
+        match self.look(rules) {
+            Seen::Nothing if rules.breaks(Break::NothingTakenForFin) => Seen::Fin,
+            Seen::Data if rules.breaks(Break::DataTakenForNothing) => Seen::Nothing,
+            Seen::Fin if rules.breaks(Break::FinTakenForNothing) => Seen::Nothing,
+            seen => seen,
+        }
+    }
+
+    /// The writer has asked about its session, with the machine `before`, while a write was `blocked` since then. Has the clock
+    /// been fair?
+    pub(super) fn check_clock(
+        &self,
+        rules: &Rules,
+        before: &Machine,
+        blocked: Option<Instant>,
+        when: When,
+    ) -> Checked {
+        let session = self.writer.session as u64;
+        if !before.is_live(session) {
+            return Ok(());
+        }
+        let live = self.machine.is_live(session);
+        if live && when == When::Farther {
+            return Err(Check::Overtime);
+        }
+        let had_moment = before.latest.spared >= rules.moment();
+        if live && had_moment && rules.config.idle && when != When::Now && blocked == Some(rules.past()) {
+            return Err(Check::StillStalled);
+        }
+        let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
+        if live && self.machine.is_unasked() && left {
+            return Err(Check::LeftUnasked);
+        }
+        let timed_out = match self.machine.latest.phase.reason() {
+            Some(Reason::Idle | Reason::Stalled | Reason::Gone) => true,
+            // By the clock: there was nothing to finish or to stop.
+            Some(Reason::Reset) => {
+                before.latest.phase == Phase::WriteFailed && !self.facts[self.begun].closed
+            }
+            _ => false,
+        };
+        if timed_out && !had_moment && !self.stopped && when != When::Farther {
+            return Err(Check::NoMoment);
+        }
+        Ok(())
+    }
+
+    /// A timeout has ended the latest session: not one whose client is only waiting to be read.
+    pub(super) fn check_timeout(&self, report: &Report) -> Checked {
+        let upcoming = self.clients[self.facts[self.begun].client].upcoming();
+        let arrived = !report.complete && matches!(upcoming, Came::Byte(_) | Came::Fin);
+        if report.reason == Reason::Idle && arrived {
+            return Err(Check::NotIdle);
+        }
+        if report.reason == Reason::Gone && !report.complete && !arrived {
+            return Err(Check::NotGone);
+        }
+        // Nobody has asked for it, and it has left: that is known, and need not be guessed from the time.
+        if report.reason == Reason::Gone && self.was_unasked() && arrived && upcoming == Came::Fin {
+            return Err(Check::LeftUnasked);
+        }
+        Ok(())
+    }
+
+    /// The application has not asked for the latest session, whether or not that is live.
+    pub(super) fn was_unasked(&self) -> bool {
+        let reader = &self.machine.reader;
+        let at_it = reader.session == self.machine.latest.number && reader.position == Position::Announcing;
+        self.machine.read_on_demand && at_it
+    }
+
+    /// Nothing but the next session moves the time from which the session timeout counts.
+    pub(super) fn check_beginning(&self, rules: &Rules, begun: usize) -> Checked {
+        if self.begun == begun && self.machine.latest.began != rules.past() {
+            return Err(Check::Overtime);
+        }
+        Ok(())
+    }
+
+    /// Brings all times back to the past. What matters is whether the clock has granted its moment since a byte has moved.
+    pub(super) fn forget_times(&mut self, rules: &Rules) {
+        let is_busy = self.machine.is_busy();
+        let latest = &mut self.machine.latest;
+        let moved = latest.moved != rules.past();
+        if moved || !is_busy || latest.spared < rules.moment() {
+            latest.spared = rules.past();
+            self.writer.fresh = false;
+        } else if latest.spared > rules.moment() {
+            latest.spared = rules.moment();
+            self.writer.fresh = false;
+        }
+        latest.began = rules.past();
+        latest.moved = rules.past();
+        latest.ended = rules.past();
+        self.machine.stop_by = self.machine.stop_by.map(|_| rules.base + LINGER);
+    }
+}
