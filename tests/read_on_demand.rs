@@ -177,6 +177,20 @@ fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once(
 }
 
 #[test]
+fn a_client_that_leaves_without_a_word_before_the_application_hears_of_it_makes_room_at_once() {
+    for policy in [Busy::Drop, Busy::Wait] {
+        let options = on_demand().busy(policy).depth(1).close_timeout(None);
+        let server = options.bind("127.0.0.1:0").unwrap();
+        let signals = server.signal();
+        // The application receives nothing: the outbox is full, and the reader waits.
+        for _ in 0..6 {
+            let client = connect(server.local_addr());
+            assert_eq!(next_connected(&signals), client.local_addr().unwrap());
+        }
+    }
+}
+
+#[test]
 fn a_client_that_leaves_before_the_application_hears_of_it_makes_room_after_the_close_timeout() {
     for demand in [false, true] {
         let options = Options::new().read_on_demand(demand).depth(1).close_timeout(Duration::from_millis(80));

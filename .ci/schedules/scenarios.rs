@@ -6,14 +6,14 @@
 
 use shuttle::rand::Rng;
 use single_server::sim::{self, log, net::*, sync::mpsc, thread, time::*};
-use single_server::{Busy, Inbox, Message, Options, Reason, Report, SendError, Signal, SingleServer};
+use single_server::{
+    Busy, Inbox, Message, Options, Reason, Refusal, Report, SendError, Signal, SingleServer,
+};
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// See `sim::World::eager`.
 static EAGER: AtomicU64 = AtomicU64::new(0);
-/// Whether a client that closes and connects again at once has to be served.
-static STRICT_RECONNECT: AtomicBool = AtomicBool::new(false);
 /// Whether a scenario may check times: only if time stands still while any thread can run.
 fn exact_time() -> bool {
     EAGER.load(Ordering::Relaxed) == 0
@@ -1409,8 +1409,34 @@ fn room_notified() {
     nothing_left();
 }
 
-/// A client closes and connects again at once. Under `Drop` it may be refused and try again, unless `--strict-reconnect` is
-/// given.
+/// Connects, and is greeted by the application. With eager timers the acceptor may lose patience, and refuse the client
+/// before it has seen that the one before has left; then it tries again.
+fn served_again(addr: SocketAddr, k: usize) -> TcpStream {
+    for _ in 0..100 {
+        let mut c = TcpStream::connect(addr).unwrap();
+        let mut b = [0; 2];
+        if c.read_exact(&mut b).is_ok() && &b == b"hi" {
+            return c;
+        }
+        assert!(!exact_time(), "client {k} is refused, although nobody else is connected");
+        thread::sleep(ms(1));
+    }
+    panic!("client {k} is never served")
+}
+/// What a client does last: nothing, it sends a byte, with or without waiting for the echo, or it closes its side.
+fn say_something(c: &mut TcpStream) {
+    match rnd(4) {
+        0 => {}
+        1 => drop(c.write(b"x")),
+        2 => {
+            c.write_all(b"x").unwrap();
+            c.read_exact(&mut [0; 1]).unwrap();
+        }
+        _ => drop(c.shutdown(Shutdown::Write)),
+    }
+}
+
+/// A client closes and connects again at once. It is served at the first attempt.
 fn reconnect() {
     let server = opts().busy(Busy::Drop).depth(2).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
@@ -1431,35 +1457,8 @@ fn reconnect() {
         (server, o)
     });
     for k in 0..3 {
-        let mut tries = 0;
-        let mut c = loop {
-            let mut c = TcpStream::connect(addr).unwrap();
-            let mut b = [0; 2];
-            if c.read_exact(&mut b).is_ok() {
-                assert_eq!(&b, b"hi");
-                break c;
-            }
-            assert!(
-                !STRICT_RECONNECT.load(Ordering::Relaxed),
-                "client {k} is refused, although nobody else is connected"
-            );
-            tries += 1;
-            assert!(tries < 100, "client {k} is never served");
-            thread::sleep(ms(1));
-        };
-        match rnd(4) {
-            0 => {}
-            1 => {
-                let _ = c.write(b"x");
-            }
-            2 => {
-                c.write_all(b"x").unwrap();
-                c.read_exact(&mut b"x".to_owned()).unwrap();
-            }
-            _ => {
-                let _ = c.shutdown(Shutdown::Write);
-            }
-        }
+        let mut c = served_again(addr, k);
+        say_something(&mut c);
         log(|| format!("client {k} closes"));
     }
     ctl.stop();
@@ -1721,6 +1720,373 @@ fn read_on_demand() {
     nothing_left();
 }
 
+/// Whatever comes at the very instant at which a timeout passes is in time: bytes or a FIN of the client, also if the reader
+/// comes to them later, an answer, and an `extend`. A client that is silent loses the slot a moment later.
+fn deadline_met() {
+    let (time, moment) = (ms(80), ms(10));
+    let late = ms([0, 5, 10, 25][rnd(4) as usize]);
+    sim::net::delay_reads(late);
+    let client_is_due = rnd(2) == 0;
+    let options = if client_is_due { opts().idle_timeout(time) } else { opts().close_timeout(time) };
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let mut c = TcpStream::connect(server.local_addr()).unwrap();
+    let expected = if client_is_due {
+        let app = thread::spawn(move || {
+            let session = server.accept().unwrap();
+            let n = (&session).read_to_end(&mut Vec::new()).unwrap_or_default();
+            drop(session);
+            (server, n)
+        });
+        for _ in 0..3 {
+            thread::sleep(time);
+            c.write_all(b"x").expect("the session lasts");
+            thread::sleep(late); // now the time begins anew
+        }
+        let closes = rnd(2) == 0;
+        if closes {
+            thread::sleep(time);
+            drop(c);
+        } else {
+            rest(&mut c);
+        }
+        let (_, n) = app.join().unwrap();
+        assert!(n == 3 || !closes, "the application has read {n} bytes");
+        let lasts = 3 * (time + late) + time + if closes { late } else { moment };
+        (if closes { Reason::ClientClosed } else { Reason::Idle }, lasts)
+    } else {
+        c.write_all(b"q").unwrap();
+        c.shutdown(Shutdown::Write).unwrap();
+        let session = server.accept().unwrap();
+        (&session).read_to_end(&mut Vec::new()).unwrap();
+        let mut lasts = session.report().lasted;
+        let mut answers = 0;
+        for _ in 0..3 {
+            thread::sleep(time);
+            if rnd(2) == 0 {
+                session.extend()
+            } else {
+                let _ = session.inbox().send("a");
+                answers += 1;
+            }
+        }
+        lasts += 3 * time;
+        let closes = rnd(2) == 0;
+        if closes {
+            drop(session);
+            assert_eq!(rest(&mut c), (vec![b'a'; answers], true));
+        } else {
+            session.wait_until_over();
+            lasts += time + moment;
+            drop(session);
+        }
+        drop(server);
+        (if closes { Reason::ClientClosed } else { Reason::Gone }, lasts)
+    };
+    let r = signals_balance(signals)[0];
+    assert_eq!((r.reason, r.lasted), expected, "{r}");
+    nothing_left();
+}
+
+/// With `read_on_demand`, clients leave without a word before anyone asks for their bytes, some before the outbox has room
+/// for them. The next client is served at once, at the first attempt.
+fn unasked() {
+    let policy = match rnd(3) {
+        0 => Busy::Drop,
+        1 => Busy::Tell(b"no".to_vec()),
+        _ => Busy::Wait,
+    };
+    let options = opts().busy(policy).depth(1 + rnd(2) as usize).close_timeout(None);
+    let server = options.read_on_demand(true).bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let mut o = Order::default();
+    let start = Instant::now();
+    for k in 0..4 {
+        let c = TcpStream::connect(addr).unwrap();
+        loop {
+            match signals.recv().unwrap() {
+                Signal::Connected(peer) => {
+                    assert_eq!(peer, c.local_addr().unwrap());
+                    break;
+                }
+                Signal::ProducerFinished(r) => {
+                    assert_eq!((r.reason, r.received, r.complete), (Reason::ClientClosed, 0, true), "{r}")
+                }
+                s => panic!("client {k}: {s:?}"),
+            }
+        }
+        if rnd(4) == 0 {
+            if let Ok(m) = server.outbox().try_recv() {
+                // Nothing is received within a session: that would ask for its bytes.
+                o.see(&m);
+                break;
+            }
+        }
+        log(|| format!("client {k} leaves"));
+    }
+    if exact_time() {
+        assert_eq!(start.elapsed(), Duration::ZERO, "a newcomer had to wait");
+    }
+    // The application comes at last. The last client leaves, too, so every session has an end.
+    loop {
+        match server.outbox().recv_timeout(ms(10)) {
+            Ok(m) => o.see(&m),
+            Err(_) if o.open.is_none() && !server.is_busy() => break,
+            Err(_) => {}
+        }
+    }
+    drop((server, signals));
+    nothing_left();
+}
+
+/// The same without a newcomer: the writer notices that the client has left. Bytes before its FIN are kept for the close
+/// timeout, or as long as the application says that it is still at work.
+fn unasked_timed() {
+    let (close, moment) = (ms(80), ms(10));
+    let options = opts().busy(any_policy()).depth(1).close_timeout(close);
+    let mut server = options.read_on_demand(true).bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let next_report = || loop {
+        if let Signal::ProducerFinished(r) = signals.recv().unwrap() {
+            return r;
+        }
+    };
+    // The outbox takes one client. Those after it have not been announced.
+    for _ in 0..rnd(4) {
+        let mut c = TcpStream::connect(addr).unwrap();
+        let stays = ms(rnd(50) as u64);
+        let said = rnd(2) == 0;
+        thread::sleep(stays);
+        if said {
+            c.write_all(b"abc").unwrap();
+        }
+        drop(c);
+        let left = Instant::now();
+        let r = next_report();
+        if said {
+            assert_eq!((r.reason, r.lasted), (Reason::Gone, close + moment), "{r}");
+        } else {
+            assert_eq!(r.reason, Reason::ClientClosed, "{r}");
+            assert!(left.elapsed() <= close / 8, "noticed after {:?}", left.elapsed());
+        }
+        assert_eq!(r.received, 0, "{r}");
+    }
+    while let Ok(m) = server.outbox().recv_timeout(ms(1)) {
+        drop(m)
+    }
+    let mut c = TcpStream::connect(addr).unwrap();
+    let session = server.accept().unwrap();
+    c.write_all(b"job").unwrap();
+    if rnd(2) == 0 {
+        c.shutdown(Shutdown::Write).unwrap()
+    } else {
+        drop(c);
+    }
+    let mut job = Vec::new();
+    if rnd(2) == 0 {
+        for _ in 0..1 + rnd(3) {
+            thread::sleep(close);
+            session.extend();
+        }
+        (&session).read_to_end(&mut job).unwrap();
+        assert_eq!(job, b"job");
+        assert_eq!(session.close().reason, Reason::ClientClosed);
+    } else {
+        let r = session.wait_until_over();
+        assert_eq!((r.reason, r.received, r.lasted), (Reason::Gone, 0, close + moment), "{r}");
+        drop(session);
+    }
+    drop((server, signals));
+    nothing_left();
+}
+
+/// Under `Wait`, a client that is not on the allow-list is refused while another client is served. Those on the list wait,
+/// and are served in their order, or closed by a stop.
+fn strangers() {
+    // Without a timer, a stranger that is not refused is a deadlock.
+    let options = opts().busy(Busy::Wait).allow("127.0.0.1".parse().unwrap()).close_timeout(None);
+    let server = options.depth(1 + rnd(2) as usize).bind("127.0.0.1:0").unwrap();
+    let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
+    let app = thread::spawn(move || {
+        let mut o = Order::default();
+        while let Ok(m) = server.outbox().recv() {
+            o.see(&m);
+            if let Message::Data(d) = m {
+                let _ = server.inbox().send(d);
+            }
+        }
+        server
+    });
+    let ping = |c: &mut TcpStream| {
+        c.write_all(b"ping").unwrap();
+        let mut b = [0; 4];
+        c.read_exact(&mut b).unwrap();
+        assert_eq!(&b, b"ping");
+    };
+    let visit = move || {
+        // Not possible after a stop.
+        if let Ok(mut c) = TcpStream::connect_from([127, 0, 0, 2].into(), addr) {
+            assert_eq!(rest(&mut c).0, b"", "a stranger");
+        }
+    };
+    let mut first = TcpStream::connect(addr).unwrap();
+    if rnd(2) == 0 {
+        ping(&mut first);
+    }
+    // Nobody else is waiting, so each is refused although the first client stays.
+    let early = rnd(3);
+    for _ in 0..early {
+        visit();
+    }
+    let waiting: Vec<_> = (0..2)
+        .map(|k| {
+            let mut c = TcpStream::connect(addr).unwrap();
+            (
+                c.local_addr().unwrap(),
+                thread::spawn(move || {
+                    let _ = c.write(&[b'0' + k]); // fails after a stop
+                    let _ = c.shutdown(Shutdown::Write);
+                    rest(&mut c)
+                }),
+            )
+        })
+        .collect();
+    let late = thread::spawn(visit);
+    ping(&mut first);
+    let mut peers = vec![first.local_addr().unwrap()];
+    if rnd(3) == 0 {
+        ctl.stop();
+        for (_, c) in waiting {
+            assert_eq!(c.join().unwrap().0, b"", "a client that waits is served after a stop");
+        }
+        let (got, _) = rest(&mut first);
+        assert!(got.is_empty());
+    } else {
+        assert!(waiting.iter().all(|(_, c)| !c.is_finished()), "a client did not wait for its turn");
+        drop(first);
+        for (k, (peer, c)) in waiting.into_iter().enumerate() {
+            peers.push(peer);
+            assert_eq!(c.join().unwrap(), (vec![b'0' + k as u8], true));
+        }
+    }
+    late.join().unwrap();
+    ctl.stop();
+    drop(ctl);
+    drop(app.join().unwrap());
+    let (mut served, mut refused) = (vec![], 0);
+    for s in signals.iter() {
+        match s {
+            Signal::Connected(peer) => served.push(peer),
+            Signal::Refused { peer, why } => {
+                assert_eq!((peer.ip(), why), ([127, 0, 0, 2].into(), Refusal::NotAllowed));
+                refused += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(served, peers);
+    assert!(refused >= early, "{refused} refusals for {early} strangers");
+    drop(signals);
+    nothing_left();
+}
+
+/// A client closes and connects again at once, while others are refused. It is served at the first attempt.
+fn reconnect_refusals() {
+    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let told = if let Busy::Tell(message) = &policy { message.clone() } else { vec![] };
+    let server = opts().busy(policy).depth(2).bind("127.0.0.1:0").unwrap();
+    let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
+    let app = thread::spawn(move || {
+        while let Ok(m) = server.outbox().recv() {
+            match m {
+                Message::Connected(c) => drop(c.inbox().send("hi")),
+                Message::Data(d) => drop(server.inbox().send(d)),
+                _ => {}
+            }
+        }
+        server
+    });
+    for k in 0..3 {
+        let mut c = served_again(addr, k);
+        for _ in 0..1 + rnd(2) {
+            assert_eq!(rest(&mut TcpStream::connect(addr).unwrap()).0, told, "a second client");
+        }
+        say_something(&mut c);
+        log(|| format!("client {k} closes"));
+    }
+    ctl.stop();
+    drop(ctl);
+    drop(app.join().unwrap());
+    assert_eq!(signals_balance(signals).len(), 3);
+    nothing_left();
+}
+
+/// Errors that the connection survives end no session, no matter which thread meets them. A reset still does.
+fn survived_errors() {
+    let mut options = opts().depth(1 + rnd(2) as usize).read_on_demand(rnd(2) == 0);
+    if exact_time() {
+        options = options.close_timeout(ms(400)) // the writer looks every 50 ms
+    }
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let (addr, signals) = (server.local_addr(), server.signal());
+    let mut c = TcpStream::connect(addr).unwrap();
+    let peer = c.local_addr().unwrap();
+    let line = c.try_clone().unwrap();
+    let disturber = thread::spawn(move || {
+        for _ in 0..1 + rnd(3) {
+            thread::sleep(ms(rnd(3) as u64 * 25));
+            line.disturb_peer(std::io::ErrorKind::HostUnreachable);
+            if rnd(2) == 0 {
+                // The acceptor looks at the connection, too.
+                drop(TcpStream::connect(addr).unwrap());
+            }
+        }
+    });
+    let resets = rnd(2) == 0;
+    let client = thread::spawn(move || {
+        let mut all = vec![];
+        for part in [&b"abc"[..], b"defgh", b"ij"] {
+            c.write_all(part).expect("the session lasts");
+            if rnd(2) == 0 {
+                thread::sleep(ms(60))
+            }
+        }
+        if !resets {
+            c.shutdown(Shutdown::Write).unwrap();
+        }
+        let mut b = [0; 9];
+        c.read_exact(&mut b).unwrap();
+        all.extend_from_slice(&b);
+        disturber.join().unwrap();
+        if resets {
+            // One byte of the echo is unread, so this is a reset.
+            while c.peek(&mut b).unwrap() == 0 {}
+            drop(c);
+        } else {
+            let (more, clean) = rest(&mut c);
+            assert!(clean, "reset");
+            all.extend_from_slice(&more);
+            assert_eq!(all, b"abcdefghij");
+        }
+    });
+    let mut session = server.accept().unwrap();
+    assert_eq!(session.peer_addr(), peer);
+    if rnd(2) == 0 {
+        thread::sleep(ms(100));
+    }
+    while let Some(chunk) = session.next_chunk() {
+        if session.inbox().send(chunk).is_err() {
+            break;
+        }
+    }
+    let r = session.close();
+    client.join().unwrap();
+    let reason = if resets { Reason::Reset } else { Reason::ClientClosed };
+    assert_eq!((r.reason, r.received, r.sent + r.discarded), (reason, 10, 10), "{r}");
+    drop((server, signals));
+    nothing_left();
+}
+
 const SCENARIOS: &[(&str, fn())] = &[
     ("read_on_demand", read_on_demand),
     ("echo", || echo_half_close(Busy::Drop)),
@@ -1750,10 +2116,24 @@ const SCENARIOS: &[(&str, fn())] = &[
     ("wake", wake),
     ("handover", handover),
     ("close_timeout", close_timeout),
+    ("deadline_met", deadline_met),
+    ("unasked", unasked),
+    ("unasked_timed", unasked_timed),
+    ("strangers", strangers),
+    ("reconnect_refusals", reconnect_refusals),
+    ("survived_errors", survived_errors),
 ];
 
 /// Scenarios that check times, or sleep until no other thread can run. With eager timers they are skipped.
-const TIMED: &[&str] = &["accounting_first", "held_back", "stop_untaken", "stop_whole", "untaken"];
+const TIMED: &[&str] = &[
+    "accounting_first",
+    "deadline_met",
+    "held_back",
+    "stop_untaken",
+    "stop_whole",
+    "unasked_timed",
+    "untaken",
+];
 
 /// The arguments are `list`; `search NAME COUNT SEED FOLDER`, which leaves a failing schedule in the folder; or
 /// `replay NAME FILE LINES`, which prints that many lines of the trace.
@@ -1761,7 +2141,6 @@ fn main() {
     let args: Vec<String> = std::env::args().collect();
     let args: Vec<&str> = args.iter().map(|arg| arg.as_str()).collect();
     EAGER.store(std::env::var("EAGER").map_or(0, |n| n.parse().expect("EAGER: a number")), Ordering::Relaxed);
-    STRICT_RECONNECT.store(std::env::var_os("STRICT_RECONNECT").is_some(), Ordering::Relaxed);
     let scenario = |name: &str| SCENARIOS.iter().find(|s| s.0 == name).expect("a scenario of the list").1;
     let number = |text: &str| text.parse::<u64>().expect("a number");
     let mut config = shuttle::Config::new();

@@ -18,6 +18,8 @@ pub struct World {
     pub timers: RefCell<Vec<(u64, u64, Arc<shuttle::sync::Condvar>)>>,
     pub ids: RealU64,
     pub net: RefCell<net::Net>,
+    /// See `net::delay_reads`.
+    pub read_delay: RealU64,
     pub net_cv: Arc<shuttle::sync::Condvar>,
     pub trace: RefCell<Vec<String>>,
     /// The number of condition variables and channels that exist.
@@ -88,6 +90,7 @@ pub fn world(eager: u64, f: impl FnOnce()) {
         timers: RefCell::new(Vec::new()),
         ids: RealU64::new(0),
         net: RefCell::new(net::Net::default()),
+        read_delay: RealU64::new(0),
         net_cv: Arc::new(shuttle::sync::Condvar::new()),
         trace: RefCell::new(Vec::new()),
         alive: Arc::default(),
@@ -97,6 +100,16 @@ pub fn world(eager: u64, f: impl FnOnce()) {
     f();
     world.done.store(true, Ordering::Relaxed);
     clock.join().unwrap();
+}
+
+/// The timer that is due first; one at random if several are due at the same time.
+fn next_timer(w: &World) -> Option<(u64, Arc<shuttle::sync::Condvar>)> {
+    use shuttle::rand::Rng;
+    let timers = w.timers.borrow();
+    let at = timers.iter().map(|t| t.0).min()?;
+    let due: Vec<_> = timers.iter().filter(|t| t.0 == at).collect();
+    let which = if due.len() > 1 { shuttle::rand::thread_rng().gen_range(0..due.len()) } else { 0 };
+    Some((at, due[which].2.clone()))
 }
 
 const IDLE: u64 = 60;
@@ -115,8 +128,7 @@ fn clock() {
         let idle = quiet >= IDLE;
         let fire = idle || (w.eager > 0 && shuttle::rand::thread_rng().gen_range(0..w.eager) == 0);
         if fire {
-            let first = w.timers.borrow().iter().min_by_key(|t| (t.0, t.1)).map(|t| (t.0, t.2.clone()));
-            match first {
+            match next_timer(&w) {
                 Some((at, cv)) => {
                     if at > w.now.load(Ordering::Relaxed) {
                         w.now.store(at, Ordering::Relaxed);
@@ -924,16 +936,20 @@ pub mod net {
             })
         }
         pub fn connect(a: impl ToSocketAddrs) -> io::Result<TcpStream> {
-            TcpStream::dial(a.to_socket_addrs()?.next().unwrap(), None)
+            TcpStream::connect_from([127, 0, 0, 1].into(), a)
+        }
+        /// Connects from this address, as if the socket were bound to it. Only for scenarios.
+        pub fn connect_from(ip: IpAddr, a: impl ToSocketAddrs) -> io::Result<TcpStream> {
+            TcpStream::dial(ip, a.to_socket_addrs()?.next().unwrap(), None)
         }
         pub fn connect_timeout(a: &SocketAddr, d: Duration) -> io::Result<TcpStream> {
-            TcpStream::dial(*a, Some(super::now() + super::ns(d)))
+            TcpStream::dial([127, 0, 0, 1].into(), *a, Some(super::now() + super::ns(d)))
         }
-        fn dial(a: SocketAddr, deadline: Option<u64>) -> io::Result<TcpStream> {
+        fn dial(ip: IpAddr, a: SocketAddr, deadline: Option<u64>) -> io::Result<TcpStream> {
             let r: io::Result<TcpStream> = super::block_on(&super::w().net_cv, deadline, || {
                 with(|n| {
                     let port = 40000 + n.ports;
-                    let local: SocketAddr = ([127, 0, 0, 1], port).into();
+                    let local = SocketAddr::new(ip, port);
                     match n.listeners.get_mut(&a.port()) {
                         None => Some(Err(ErrorKind::ConnectionRefused.into())),
                         Some(l) if l.shut => Some(Err(ErrorKind::ConnectionRefused.into())),
@@ -994,8 +1010,31 @@ pub mod net {
         pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
             Ok(Some(self.set.wt.load(Ordering::Relaxed)).filter(|t| *t > 0).map(Duration::from_nanos))
         }
+        /// Fails once the connection is reset, or both sides have closed it.
         pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-            Ok(self.peer)
+            let (c, s) = self.id;
+            let over = with(|n| {
+                let me = &n.conns[c][s];
+                me.dead || (me.fin_sent && me.fin_rx)
+            });
+            if over {
+                Err(ErrorKind::NotConnected.into())
+            } else {
+                Ok(self.peer)
+            }
+        }
+        /// Gives the other end an error that its connection survives, such as an ICMP "unreachable". The next call there
+        /// that can fail reports it. Only for scenarios.
+        pub fn disturb_peer(&self, error: ErrorKind) {
+            let (c, s) = self.id;
+            self.note(|| format!("the other end has an error: {error:?}"));
+            with(|n| {
+                let peer = &mut n.conns[c][1 - s];
+                if !peer.dead {
+                    peer.err = Some(error)
+                }
+            });
+            changed()
         }
         pub fn set_nodelay(&self, _: bool) -> io::Result<()> {
             Ok(())
@@ -1038,11 +1077,34 @@ pub mod net {
             }
             Some(t.load(Ordering::Relaxed)).filter(|t| *t > 0).map(|t| super::now() + t)
         }
+        /// Before a read: waits until there is something to read, and then for the time of `delay_reads`.
+        fn wait_longer(&self) {
+            let delay = super::w().read_delay.load(Ordering::Relaxed);
+            if delay == 0 || self.set.nonblocking.load(Ordering::Relaxed) {
+                return;
+            }
+            let (c, s) = self.id;
+            let mut waited = false;
+            super::block_on(&super::w().net_cv, self.deadline(&self.set.rt), || {
+                with(|n| {
+                    let me = &n.conns[c][s];
+                    let ready = !me.rx.is_empty() || me.fin_rx || me.err.is_some() || me.shut_rd || me.dead;
+                    waited |= !ready;
+                    ready.then_some(())
+                })
+            });
+            if waited {
+                super::thread::sleep(Duration::from_nanos(delay))
+            }
+        }
         fn get(&self, into: &mut [u8]) -> io::Result<usize> {
             self.take(into, true)
         }
         fn take(&self, into: &mut [u8], away: bool) -> io::Result<usize> {
             let (c, s) = self.id;
+            if away && s == 1 {
+                self.wait_longer()
+            }
             let r: io::Result<usize> =
                 super::block_on(&super::w().net_cv, self.deadline(&self.set.rt), || {
                     with(|n| {
@@ -1235,6 +1297,11 @@ pub mod net {
             });
             changed()
         }
+    }
+    /// From now on, each read of the server that has to wait returns this long after there is something to read, as on a
+    /// machine under load. Only for scenarios.
+    pub fn delay_reads(d: Duration) {
+        super::w().read_delay.store(super::ns(d), Ordering::Relaxed)
     }
     /// The numbers of open sockets on the server's side, and of listeners.
     pub fn open_sockets() -> (usize, usize) {

@@ -78,9 +78,15 @@ impl Slot {
         self.lock().machine.addressee()
     }
 
-    /// Waits until no client is served, or the server stops.
+    /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
+    /// the server stops.
     pub(crate) fn wait_until_free(&self) {
         let mut state = self.lock();
+        let seen = state.look();
+        state.machine.note(seen, Instant::now());
+        // What was found must be carried out first.
+        self.carry_out(state);
+        state = self.lock();
         while state.machine.is_busy() && !state.machine.is_stopping() {
             state = self.change.wait(state, None);
         }

@@ -166,9 +166,9 @@ impl Machine {
         }
     }
 
-    /// The reader waits until the application asks for the client's bytes.
+    /// The application has yet to ask for the bytes of the live client, of which it may not even have heard.
     pub(crate) fn is_unasked(&self) -> bool {
-        self.read_on_demand && self.is_open() && self.reader == self.latest.at(Position::Announcing)
+        self.read_on_demand && self.is_open() && self.is_unheard()
     }
 
     /// The application has yet to hear of the client, because the outbox is full of older sessions, or to ask for its bytes.
