@@ -17,7 +17,8 @@ use crate::values::seen::Seen;
 /// Where the acceptor is: what it does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Under `Busy::Wait`: keeps a client in hand until no other is served.
+    /// Under `Busy::Wait`: looks at the live connection, and keeps the client in hand until no other is served.
+    Look(usize),
     WaitUntilFree(usize),
     /// Under `Busy::Refuse`: waits for the new listener.
     Fetch,
@@ -82,6 +83,15 @@ impl World {
     pub(super) fn run_acceptor(&mut self, rules: &Rules, when: When) -> Checked {
         self.asleep[SELF as usize] = None;
         match self.acceptor.at {
+            At::Look(client) => {
+                let seen = self.acceptor_looks(rules);
+                self.machine.note(seen, rules.base);
+                if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin {
+                    return Err(Check::LeftUnasked);
+                }
+                self.acceptor.at = At::WaitUntilFree(client);
+                return self.carry_out(rules, SELF);
+            }
             At::WaitUntilFree(_) if self.machine.is_busy() && !self.machine.is_stopping() => {
                 self.sleep(SELF, On::Change);
             }
@@ -139,7 +149,7 @@ impl World {
         self.acceptor.at = match policy {
             Policy::Replace => At::Current(client),
             Policy::Wait if rules.breaks(Break::WaitsForNobody) => At::Begin(client),
-            Policy::Wait => At::WaitUntilFree(client),
+            Policy::Wait => At::Look(client),
             _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
             Policy::Refuse => At::Forget(client),
             Policy::Drop => At::Begin(client),
@@ -154,10 +164,7 @@ impl World {
 
     /// The client has met a live session, perhaps one whose client is leaving.
     fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
-        let seen = match self.look(rules) {
-            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Seen::Nothing,
-            seen => seen,
-        };
+        let seen = self.acceptor_looks(rules);
         let (start, now, patience) = (rules.base, when.time(rules), patience(rules));
         let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, start, patience, now));
         self.acceptor.seen = Seen::Nothing;
@@ -180,6 +187,13 @@ impl World {
             }
         }
         self.carry_out(rules, SELF)
+    }
+
+    fn acceptor_looks(&mut self, rules: &Rules) -> Seen {
+        match self.look(rules) {
+            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Seen::Nothing,
+            seen => seen,
+        }
     }
 
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {

@@ -99,6 +99,7 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::UnheardNeverGone, STALLS, Stuck),
     (Break::WriterIgnoresFin, ON_DEMAND, LeftUnasked),
     (Break::AcceptorIgnoresFin, ON_DEMAND_TWO, LeftUnasked),
+    (Break::AcceptorIgnoresFin, Config { policy: Policy::Wait, ..ON_DEMAND_TWO }, LeftUnasked),
     (Break::WaitsBeforeCarryingOut, ON_DEMAND_TWO, Sleeps(Reader)),
     (Break::WaitsForNobody, Config { policy: Policy::Wait, ..TWO }, OneLive),
     (Break::ExtendForgotten, EXTEND, NotExtended),

@@ -11,7 +11,7 @@ use super::client::Came;
 use super::config::{Rules, IDLE, LINGER};
 use super::step::When;
 use super::world::World;
-use crate::state::machine::{Machine, Position};
+use crate::state::machine::Machine;
 use crate::state::phase::Phase;
 use crate::values::seen::Seen;
 use crate::values::signal::{Reason, Report};
@@ -141,9 +141,7 @@ impl World {
 
     /// The application has not asked for the latest session, whether or not that is live.
     pub(super) fn was_unasked(&self) -> bool {
-        let reader = &self.machine.reader;
-        let at_it = reader.session == self.machine.latest.number && reader.position == Position::Announcing;
-        self.machine.read_on_demand && at_it
+        self.machine.read_on_demand && self.machine.is_unheard()
     }
 
     /// Nothing but the next session moves the time from which the session timeout counts.

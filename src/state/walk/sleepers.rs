@@ -14,7 +14,6 @@ use crate::state::accepting::Meeting;
 use crate::state::account::Offer;
 use crate::state::machine::Turn;
 use crate::state::writing::Next;
-use crate::values::seen::Seen;
 
 pub(super) fn reader(world: &World) -> bool {
     let mut machine = world.machine.clone();
@@ -53,10 +52,7 @@ pub(super) fn acceptor(world: &World, rules: &Rules) -> bool {
         AcceptorAt::WaitUntilFree(_) => machine.is_busy() && !machine.is_stopping(),
         AcceptorAt::Fetch => !world.slot.listener && machine.is_busy() && !machine.is_stopping(),
         _ => {
-            let mut machine = machine.clone();
-            // It has seen the FIN before the reader came to the session. That will be found out at the deadline.
-            machine.read_on_demand &= world.acceptor.seen != Seen::Fin;
-            let meeting = machine.meet(world.acceptor.seen, rules.base, patience(rules), rules.base);
+            let meeting = machine.clone().meet(world.acceptor.seen, rules.base, patience(rules), rules.base);
             matches!(meeting, Meeting::Wait(_))
         }
     };

@@ -77,7 +77,7 @@ pub(super) const TIMED: &[Config] = &[
         manners: &[Manners::HalfCloses],
         bytes: 0,
         reasons: &[Stalled, Gone],
-        at_least: 24_000,
+        at_least: 23_000,
         ..ONE
     },
     Config { name: "a stop and timeouts", stops: 1, idle: true, close: true, at_least: 75_000, ..ONE },

@@ -83,7 +83,16 @@ pub(super) const SMALL: &[Config] = &[
         at_least: 90_000,
         ..TWO
     },
-    Config { name: "two clients, Wait", policy: Policy::Wait, at_least: 70_000, ..TWO },
+    Config {
+        name: "two clients, read on demand, Wait",
+        read_on_demand: true,
+        policy: Policy::Wait,
+        manners: &[Manners::HalfCloses],
+        reasons: &[ClientClosed],
+        at_least: 30_000,
+        ..TWO
+    },
+    Config { name: "two clients, Wait", policy: Policy::Wait, at_least: 85_000, ..TWO },
     Config { name: "two clients, Refuse", policy: Policy::Refuse, at_least: 110_000, ..TWO },
     Config { name: "two clients, Replace", policy: Policy::Replace, at_least: 160_000, ..TWO },
 ];
