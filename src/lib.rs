@@ -116,6 +116,7 @@ mod state {
     mod effects;
     mod machine;
     pub(crate) mod phase;
+    mod questions;
 
     #[cfg(test)]
     mod walk;

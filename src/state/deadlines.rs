@@ -22,7 +22,7 @@ const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 pub(super) enum Verdict {
     /// Ask again then, or when something happens.
     Wait(Option<Instant>),
-    /// It has a case. Look at the connection, and ask again.
+    /// A timeout has passed. Look at the connection, and ask again.
     Look,
 }
 
@@ -99,9 +99,9 @@ impl Machine {
         due.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// The clock has a case since `at`, which alone is no proof: if this process was paused, or is one of many, the client's
-    /// bytes may have arrived, and the reader or the application may be about to act. So they get a moment, and then the
-    /// connection is looked at. Returns `None` if the session must end.
+    /// A timeout has passed, `at` this time. That alone proves nothing: if this process was paused, or had no processor time,
+    /// the client's bytes may have arrived, and the reader or the application may be about to act. So they get a moment, and
+    /// then the connection is looked at. Returns `None` if the session must end.
     fn weigh(&mut self, at: Instant, event: Event, seen: Option<Seen>, now: Instant) -> Option<Verdict> {
         let moment = self.shorter_timeout().unwrap_or_default() / 8;
         if self.latest.spared < at {

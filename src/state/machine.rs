@@ -4,8 +4,9 @@
 //! step answers the thread, and leaves in `effects` what has to be done outside. So the whole protocol can be run without a
 //! server: the tests in `walk` go through every order of the steps.
 //!
-//! This file has the state, the questions about it, and the changes that steps have in common. The steps are in the files
-//! that are named after what a thread does: `accepting`, `reading`, `writing`, `sending`, `receiving`.
+//! This file has the state, and the changes that steps have in common; `questions` has what can be asked of it, and
+//! `deadlines` the timeouts. The steps are in the files that are named after what a thread does: `accepting`, `reading`,
+//! `writing`, `sending`, `receiving`.
 //!
 //! There is one session, the latest. It is live, lingers or is over; the next one takes its place. The reader may still
 //! deliver for an older one, so its position has a number of its own.
@@ -115,95 +116,6 @@ impl Machine {
         self.effects != Effects::default()
     }
 
-    /// A client is being served.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.latest.phase.is_live()
-    }
-
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
-    }
-
-    pub(crate) fn is_latest(&self, session: u64) -> bool {
-        self.latest.number == session
-    }
-
-    pub(crate) fn is_live(&self, session: u64) -> bool {
-        self.is_latest(session) && self.is_busy()
-    }
-
-    /// The session that is live.
-    pub(crate) fn live(&self) -> Option<u64> {
-        Some(self.latest.number).filter(|_| self.is_busy())
-    }
-
-    /// Both directions of the latest session are open.
-    pub(crate) fn is_open(&self) -> bool {
-        self.latest.phase == Phase::Open
-    }
-
-    /// The session has ended, though its connection may still linger.
-    pub(crate) fn is_ended(&self, session: u64) -> bool {
-        session < self.latest.number || (self.is_latest(session) && !self.is_busy())
-    }
-
-    /// Whether a newcomer waits for the slot of this session.
-    pub(crate) fn is_awaited(&self, session: u64) -> bool {
-        self.awaited && self.is_live(session)
-    }
-
-    /// The session that unaddressed bytes are for: the live one or, if nobody is connected, the next.
-    pub(crate) fn addressee(&self) -> u64 {
-        self.latest.number + u64::from(!self.is_busy())
-    }
-
-    /// Whether the reader would not notice a reset of the live connection now, because it does not read.
-    pub(crate) fn is_unread(&self) -> bool {
-        match self.latest.phase {
-            Phase::Open => !self.is_reading(),
-            Phase::ClientDone => true,
-            Phase::WriteFailed | Phase::Lingering(_) | Phase::Over(_) => false,
-        }
-    }
-
-    /// The application has yet to ask for the bytes of the live client, of which it may not even have heard.
-    pub(crate) fn is_unasked(&self) -> bool {
-        self.read_on_demand && self.is_open() && self.is_unheard()
-    }
-
-    /// The application has yet to hear of the client, because the outbox is full of older sessions, or to ask for its bytes.
-    pub(super) fn is_unheard(&self) -> bool {
-        let read = [Position::Reading, Position::Delivering].map(|position| self.latest.at(position));
-        !read.contains(&self.reader)
-    }
-
-    /// The reader is in a read of the latest session's connection, or done with it.
-    pub(super) fn is_reading(&self) -> bool {
-        self.reader == self.latest.at(Position::Reading)
-    }
-
-    /// Whether the application can be told that no more bytes come: the client will send nothing more, and the reader has
-    /// put everything it read into the outbox.
-    pub(super) fn is_told(&self, session: u64) -> bool {
-        let all_read = !self.is_latest(session) || !self.latest.phase.is_readable();
-        let delivered = self.reader.session > session || self.reader.position == Position::Reading;
-        all_read && delivered
-    }
-
-    /// How things stand with the live session; its reason has no meaning yet.
-    pub(crate) fn report(&self, now: Instant) -> Report {
-        let Session { phase, peer, received, sent, began, .. } = self.latest;
-        Report {
-            peer,
-            reason: Reason::ClientClosed,
-            complete: phase == Phase::ClientDone,
-            received,
-            sent,
-            discarded: self.account.accepted.saturating_sub(sent),
-            lasted: now.saturating_duration_since(began),
-        }
-    }
-
     /// A thread has looked at the connection of the live session.
     pub(super) fn note(&mut self, seen: Seen, now: Instant) {
         let session = self.latest.number;
@@ -294,7 +206,7 @@ impl Machine {
 
 impl Session {
     /// The reader in a position of this session.
-    fn at(&self, position: Position) -> Reader {
+    pub(super) fn at(&self, position: Position) -> Reader {
         Reader { session: self.number, position }
     }
 

@@ -1,0 +1,98 @@
+//! What can be asked of the machine. Nothing here changes it.
+
+use std::time::Instant;
+
+use super::machine::{Machine, Position, Session};
+use super::phase::Phase;
+use crate::values::signal::{Reason, Report};
+
+impl Machine {
+    /// A client is being served.
+    pub(super) fn is_busy(&self) -> bool {
+        self.latest.phase.is_live()
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop_by.is_some()
+    }
+
+    pub(super) fn is_latest(&self, session: u64) -> bool {
+        self.latest.number == session
+    }
+
+    pub(super) fn is_live(&self, session: u64) -> bool {
+        self.is_latest(session) && self.is_busy()
+    }
+
+    /// The session that is live.
+    pub(super) fn live(&self) -> Option<u64> {
+        Some(self.latest.number).filter(|_| self.is_busy())
+    }
+
+    /// Both directions of the latest session are open.
+    pub(super) fn is_open(&self) -> bool {
+        self.latest.phase == Phase::Open
+    }
+
+    /// The session has ended, though its connection may still linger.
+    pub(super) fn is_ended(&self, session: u64) -> bool {
+        session < self.latest.number || (self.is_latest(session) && !self.is_busy())
+    }
+
+    /// Whether a newcomer waits for the slot of this session.
+    pub(super) fn is_awaited(&self, session: u64) -> bool {
+        self.awaited && self.is_live(session)
+    }
+
+    /// The session that unaddressed bytes are for: the live one or, if nobody is connected, the next.
+    pub(super) fn addressee(&self) -> u64 {
+        self.latest.number + u64::from(!self.is_busy())
+    }
+
+    /// Whether the reader would not notice a reset of the live connection now, because it does not read.
+    pub(super) fn is_unread(&self) -> bool {
+        match self.latest.phase {
+            Phase::Open => !self.is_reading(),
+            Phase::ClientDone => true,
+            Phase::WriteFailed | Phase::Lingering(_) | Phase::Over(_) => false,
+        }
+    }
+
+    /// The application has yet to ask for the bytes of the live client, of which it may not even have heard.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.read_on_demand && self.is_open() && self.is_unheard()
+    }
+
+    /// The application has yet to hear of the client, because the outbox is full of older sessions, or to ask for its bytes.
+    pub(super) fn is_unheard(&self) -> bool {
+        let read = [Position::Reading, Position::Delivering].map(|position| self.latest.at(position));
+        !read.contains(&self.reader)
+    }
+
+    /// The reader is in a read of the latest session's connection, or done with it.
+    pub(super) fn is_reading(&self) -> bool {
+        self.reader == self.latest.at(Position::Reading)
+    }
+
+    /// Whether the application can be told that no more bytes come: the client will send nothing more, and the reader has
+    /// put everything it read into the outbox.
+    pub(super) fn is_told(&self, session: u64) -> bool {
+        let all_read = !self.is_latest(session) || !self.latest.phase.is_readable();
+        let delivered = self.reader.session > session || self.reader.position == Position::Reading;
+        all_read && delivered
+    }
+
+    /// How things stand with the live session; its reason has no meaning yet.
+    pub(super) fn report(&self, now: Instant) -> Report {
+        let Session { phase, peer, received, sent, began, .. } = self.latest;
+        Report {
+            peer,
+            reason: Reason::ClientClosed,
+            complete: phase == Phase::ClientDone,
+            received,
+            sent,
+            discarded: self.account.accepted.saturating_sub(sent),
+            lasted: now.saturating_duration_since(began),
+        }
+    }
+}
