@@ -25,9 +25,6 @@ pub(crate) struct Patience {
     pub(crate) present: Duration,
 }
 
-/// How often the acceptor looks whether the reader has come to what was unread.
-const RELOOK: Duration = Duration::from_micros(250);
-
 /// What the acceptor is told about a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Meeting {
@@ -53,6 +50,7 @@ impl Machine {
     pub(crate) fn meet(&mut self, seen: Seen, start: Instant, patience: Patience, now: Instant) -> Meeting {
         self.note(seen, now);
         self.awaited = false;
+        self.reader_awaited = false;
         if !self.is_busy() {
             return Meeting::Free;
         }
@@ -67,7 +65,8 @@ impl Machine {
             return Meeting::Busy;
         }
         self.awaited = leaving;
-        Meeting::Wait(if seen == Seen::Data { until.min(now + RELOOK) } else { until })
+        self.reader_awaited = seen == Seen::Data;
+        Meeting::Wait(until)
     }
 }
 
@@ -78,11 +77,18 @@ impl Slot {
         self.lock().machine.addressee()
     }
 
+    /// Looks at the live connection without the lock, for which the reader and the writer would have to wait meanwhile. Only the
+    /// acceptor begins sessions, so the next step of the machine is still about the same one.
+    fn look_at_the_client(&self) -> Seen {
+        let view = self.lock().view();
+        view.look()
+    }
+
     /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
     /// the server stops.
     pub(crate) fn wait_until_free(&self) {
+        let seen = self.look_at_the_client();
         let mut state = self.lock();
-        let seen = state.look();
         state.machine.note(seen, Instant::now());
         // What was found must be carried out first.
         self.carry_out(state);
@@ -92,12 +98,13 @@ impl Slot {
         }
     }
 
-    /// A newcomer has met a live session. Waits for the slot. Returns whether it is free.
-    pub(crate) fn wait_for_handover(&self, patience: Patience) -> bool {
+    /// A newcomer has met a live session. Waits for the slot, and looks at the connection if `looks` is set. Returns whether the
+    /// slot is free.
+    pub(crate) fn wait_for_handover(&self, looks: bool, patience: Patience) -> bool {
         let start = Instant::now();
         loop {
+            let seen = if looks { self.look_at_the_client() } else { Seen::Nothing };
             let mut state = self.lock();
-            let seen = state.look();
             match state.machine.meet(seen, start, patience, Instant::now()) {
                 // What was found must be carried out first: the reader or the application may wait for it.
                 Meeting::Wait(_) if state.machine.has_effects() => self.carry_out(state),

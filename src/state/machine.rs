@@ -32,6 +32,8 @@ pub(crate) struct Machine {
     pub(super) read_on_demand: bool,
     /// A newcomer waits for the slot of the latest session, whose client is leaving.
     pub(super) awaited: bool,
+    /// A newcomer waits for the reader to come to what is unread, behind which the FIN may be.
+    pub(super) reader_awaited: bool,
     /// Set by the first `stop`: until when the current client may still be served.
     pub(super) stop_by: Option<Instant>,
     /// A wake-up is in the outbox.
@@ -100,6 +102,7 @@ impl Machine {
             session_timeout: options.session_timeout,
             read_on_demand: options.read_on_demand,
             awaited: false,
+            reader_awaited: false,
             stop_by: None,
             wake_queued: false,
             effects: Effects::default(),

@@ -67,6 +67,7 @@ impl Machine {
         if self.is_latest(session) {
             self.latest.moved = now;
         }
+        self.effects.change |= self.reader_awaited;
         if self.is_told(session) {
             self.wake_application(); // the session ended meanwhile, and the application waits for the rest of it
         }

@@ -86,6 +86,24 @@ pub(super) struct Served {
     pub(super) connection: Option<Arc<Connection>>,
 }
 
+/// The live connection, to be looked at once.
+pub(super) struct View {
+    connection: Option<Arc<Connection>>,
+    is_unread: bool,
+    is_open: bool,
+}
+
+impl View {
+    pub(super) fn look(&self) -> Seen {
+        match &self.connection {
+            // A reset that lies behind unread bytes cannot be seen by a peek.
+            Some(connection) if self.is_unread && connection.is_dead() => Seen::Broken,
+            Some(connection) if self.is_open => connection.look(),
+            _ => Seen::Nothing,
+        }
+    }
+}
+
 /// A session, as the reader and the writer hold it.
 pub(crate) struct Assignment {
     pub(crate) record: Arc<Record>,
@@ -119,12 +137,13 @@ impl State {
 
     /// Looks at the live connection. The machine must be told.
     pub(super) fn look(&self) -> Seen {
-        match self.connection() {
-            // A reset that lies behind unread bytes cannot be seen by a peek.
-            Some(connection) if self.machine.is_unread() && connection.is_dead() => Seen::Broken,
-            Some(connection) if self.machine.is_open() => connection.look(),
-            _ => Seen::Nothing,
-        }
+        self.view().look()
+    }
+
+    /// What a look needs, also without the lock.
+    pub(super) fn view(&self) -> View {
+        let connection = self.session.as_ref().and_then(|session| session.connection.clone());
+        View { connection, is_unread: self.machine.is_unread(), is_open: self.machine.is_open() }
     }
 
     /// For the writer: looks for what the reader of a session would not notice now. The machine must be told.

@@ -96,7 +96,7 @@ impl Acceptor {
             // wait in the backlog.
             Busy::Wait => slot.wait_until_free(),
             Busy::Replace => {}
-            policy if slot.is_busy() && !self.is_handed_over() => {
+            policy if slot.is_busy() && !self.is_handed_over(peer) => {
                 self.last_refusal = Some(Instant::now());
                 self.refuse(peer, Refusal::Busy);
                 if let Busy::Tell(message) = policy {
@@ -123,7 +123,7 @@ impl Acceptor {
     }
 
     /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
-    fn is_handed_over(&mut self) -> bool {
+    fn is_handed_over(&mut self, peer: SocketAddr) -> bool {
         let start = Instant::now();
         let session = self.slot.addressee();
         let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
@@ -132,7 +132,9 @@ impl Acceptor {
         let present = if in_storm { Duration::ZERO } else { REORDERED };
         let most = self.slot.options.handover;
         let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
-        let free = self.slot.wait_for_handover(patience);
+        // In a storm from elsewhere the served client cannot have come back, and a look would disturb its connection.
+        let may_be_back = !in_storm || self.slot.current().map_or(true, |live| live.peer.ip() == peer.ip());
+        let free = self.slot.wait_for_handover(may_be_back, patience);
         let now = Instant::now();
         if !free && !in_vain && now - start >= handover {
             self.in_vain = Some((session, now + handover));
