@@ -395,8 +395,8 @@ fn a_client_that_goes_on_sending_is_disconnected_after_the_session_timeout() {
 fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() {
     let echo = start(&["--idle-timeout", "200ms", "echo"], |_| {});
     let signal = |name: &str| {
-        let mut kill = std::process::Command::new("kill");
-        assert!(kill.args([name, &echo.id()]).status().unwrap().success());
+        let mut shell = std::process::Command::new("sh");
+        assert!(shell.args(["-c", &format!("kill {name} {}", echo.id())]).status().unwrap().success());
     };
     for _ in 0..20 {
         let mut client = connect_until_served(echo.addr);

@@ -71,10 +71,17 @@ impl Connection {
         !by_tcp && !cfg!(windows) && self.stream.peer_addr().is_ok()
     }
 
+    /// On Windows a real peek would interfere with a write.
+    #[cfg(windows)]
+    pub(crate) fn look(&self) -> Seen {
+        Seen::Unknown
+    }
+
     /// Peeks at the connection without waiting.
     ///
     /// The stream is non-blocking during the call. A read or write that another thread begins in these microseconds can
     /// fail with `WouldBlock` and must be tried again.
+    #[cfg(not(windows))]
     pub(crate) fn look(&self) -> Seen {
         if self.stream.set_nonblocking(true).is_err() {
             return Seen::Nothing;

@@ -53,16 +53,6 @@ impl Stream {
         Ok(())
     }
 
-    /// Does nothing: each write sets and clears the mode itself.
-    pub(crate) fn set_nonblocking(&self, _: bool) -> io::Result<()> {
-        Ok(())
-    }
-
-    /// Returns no information, because a real peek would interfere with a write.
-    pub(crate) fn peek(&self, _: &mut [u8]) -> io::Result<usize> {
-        Err(ErrorKind::WouldBlock.into())
-    }
-
     pub(crate) fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.inner.peer_addr()
     }

@@ -59,6 +59,8 @@ impl Machine {
         let until = match seen {
             _ if leaving => start + patience.leaving,
             Seen::Data => start + patience.unread,
+            // Only the reader can tell, but not in a storm.
+            Seen::Unknown if !patience.present.is_zero() => start + patience.unread,
             _ => start + patience.present,
         };
         if until <= now || self.is_stopping() {

@@ -117,7 +117,7 @@ impl Machine {
             // The reader has yet to come to what has arrived.
             (Event::Idle, Some(Seen::Data | Seen::Fin)) => {}
             // The client may well be there. If it has sent bytes, an application that does not ask for them must hurry.
-            (Event::Gone, Some(Seen::Nothing)) if unheard => {}
+            (Event::Gone, Some(Seen::Nothing | Seen::Unknown)) if unheard => {}
             (Event::Gone, Some(Seen::Data)) if unheard && !self.read_on_demand => {}
             _ => return None,
         }

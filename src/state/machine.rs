@@ -131,7 +131,7 @@ impl Machine {
                     self.apply(session, Event::Finish, now);
                 }
             }
-            Seen::Nothing | Seen::Data | Seen::Fin => {}
+            Seen::Nothing | Seen::Data | Seen::Fin | Seen::Unknown => {}
         }
     }
 

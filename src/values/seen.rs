@@ -7,6 +7,9 @@ pub(crate) enum Seen {
     /// Bytes. What is behind them cannot be seen; it may be the FIN.
     Data,
     Fin,
+    /// The system cannot tell.
+    #[cfg_attr(not(windows), allow(dead_code))]
+    Unknown,
     /// The connection is dead. The kernel reports that once, so whoever has seen it must act on it.
     Broken,
 }

@@ -35,8 +35,8 @@ impl Network {
             format!("-n {client} route add default via 10.9.2.2"),
         ];
         let forwards = |network: &Network| {
-            let settings = ["net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"];
-            let status = network.command("r", "sysctl").arg("-qw").args(settings).status();
+            let settings = "cd /proc/sys/net/ipv4 && echo 1 >ip_forward && echo 0 >icmp_ratelimit";
+            let status = network.command("r", "sh").args(["-c", settings]).status();
             status.map_or(false, |status| status.success())
         };
         if steps.iter().all(|step| ip(step).map_or(false, |output| output.status.success()))
