@@ -128,7 +128,8 @@ impl Writer {
                     failures = 0;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) if is_timeout(&e) => {}
+                // On Unix also if the acceptor is looking at the connection at this moment.
+                Err(e) if is_timeout(&e) => thread::yield_now(),
                 Err(_) if repeats => {
                     failures += 1;
                     thread::sleep(PAUSE);
