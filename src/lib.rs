@@ -104,6 +104,7 @@ mod state {
     pub(crate) mod writing;
 
     mod listening;
+    mod looking;
     pub(crate) mod slot;
     mod stop;
 

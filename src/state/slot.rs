@@ -25,7 +25,6 @@ use crate::net::connection::Connection;
 use crate::sync::monitor::{lock, Condition};
 use crate::values::options::Options;
 use crate::values::pool::Pool;
-use crate::values::seen::Seen;
 use crate::values::signal::{Report, Signal};
 use crate::values::subscribers::Subscribers;
 
@@ -86,24 +85,6 @@ pub(super) struct Served {
     pub(super) connection: Option<Arc<Connection>>,
 }
 
-/// The live connection, to be looked at once.
-pub(super) struct View {
-    connection: Option<Arc<Connection>>,
-    is_unread: bool,
-    is_open: bool,
-}
-
-impl View {
-    pub(super) fn look(&self) -> Seen {
-        match &self.connection {
-            // A reset that lies behind unread bytes cannot be seen by a peek.
-            Some(connection) if self.is_unread && connection.is_dead() => Seen::Broken,
-            Some(connection) if self.is_open => connection.look(),
-            _ => Seen::Nothing,
-        }
-    }
-}
-
 /// A session, as the reader and the writer hold it.
 pub(crate) struct Assignment {
     pub(crate) record: Arc<Record>,
@@ -133,26 +114,6 @@ impl State {
     /// The connection of the latest session, while it is live or lingers.
     pub(super) fn connection(&self) -> Option<&Connection> {
         self.session.as_ref()?.connection.as_deref()
-    }
-
-    /// Looks at the live connection. The machine must be told.
-    pub(super) fn look(&self) -> Seen {
-        self.view().look()
-    }
-
-    /// What a look needs, also without the lock.
-    pub(super) fn view(&self) -> View {
-        let connection = self.session.as_ref().and_then(|session| session.connection.clone());
-        View { connection, is_unread: self.machine.is_unread(), is_open: self.machine.is_open() }
-    }
-
-    /// For the writer: looks for what the reader of a session would not notice now. The machine must be told.
-    pub(super) fn look_for_the_reader(&self, session: u64) -> Option<Seen> {
-        match self.connection().filter(|_| self.machine.is_latest(session)) {
-            Some(_) if self.machine.is_unasked() => Some(self.look()),
-            Some(connection) if self.machine.is_unread() && connection.is_dead() => Some(Seen::Broken),
-            _ => None,
-        }
     }
 }
 
