@@ -4,7 +4,7 @@
 //! connection, the listener, the sending ends of the two channels, the busy flag and the signals. A thread locks the slot,
 //! takes a step of the machine, and leaves by [`carry_out`](Slot::carry_out), the only place that acts on what the step
 //! wants done. What each thread asks of the slot is in a file of its own: `accepting`, `reading`, `writing`, `sending` and
-//! `receiving`; `listening` and `stop` have the rest.
+//! `receiving`; `looking`, `listening` and `stop` have the rest.
 //!
 //! Nothing blocks under the lock. A thread that has unlocked and locks again must not rely on the session being the same:
 //! each step takes the number of the session that it means.

@@ -211,7 +211,8 @@ impl Options {
     /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
     /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
     ///
-    /// For each newcomer the server looks at the live connection. If there is neither a FIN nor anything unread, the client is
+    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
+    /// as the served client. If there is neither a FIN nor anything unread, the client is
     /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
     /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
     ///
