@@ -9,7 +9,7 @@ use crate::net::connection::Connection;
 use crate::values::seen::Seen;
 
 /// The live connection, to be looked at once.
-pub(super) struct View {
+pub(crate) struct View {
     connection: Option<Arc<Connection>>,
     is_unread: bool,
     is_open: bool,

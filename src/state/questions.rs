@@ -49,6 +49,11 @@ impl Machine {
         self.latest.number + u64::from(!self.is_busy())
     }
 
+    /// Changes with everything that a newcomer may wait for.
+    pub(super) fn progress(&self) -> (u64, Phase, bool) {
+        (self.latest.received, self.latest.phase, self.is_stopping())
+    }
+
     /// Whether the reader would not notice a reset of the live connection now, because it does not read.
     pub(super) fn is_unread(&self) -> bool {
         match self.latest.phase {
