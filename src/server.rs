@@ -3,7 +3,6 @@
 //! Owned by the application. The only file that knows all three threads. See the folder `threads` for each of them, and
 //! `state/slot.rs` for the state they share.
 
-use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::mpsc::{sync_channel, Receiver, RecvTimeoutError};
@@ -87,7 +86,7 @@ impl SingleServer {
     /// println!("listening on {}", server.local_addr());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         Options::new().bind(addr)
     }
 
@@ -278,26 +277,7 @@ impl SingleServer {
         self.next_session(None).ok()
     }
 
-    /// Returns the session of the next client, if one has connected.
-    ///
-    /// # Errors
-    ///
-    /// [`RecvTimeoutError::Timeout`] if none has, [`RecvTimeoutError::Disconnected`] when the server has been stopped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert!(server.try_accept().is_err());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_accept(&mut self) -> Result<Session<'_>, RecvTimeoutError> {
-        self.next_session(Some(Instant::now()))
-    }
-
-    /// Waits for the next client, but not longer than `timeout`.
+    /// Waits for the next client, but not longer than `timeout`; with zero, returns at once.
     ///
     /// # Errors
     ///
@@ -370,7 +350,7 @@ impl SingleServer {
     }
 
     /// Stops the server: closes the listener, sends the current client what the inbox has accepted for it, for at most the
-    /// [`linger`](Options::linger) time, and waits until the threads have exited.
+    /// [stop timeout](Options::stop_timeout), and waits until the threads have exited.
     ///
     /// Afterwards the port can be bound again and all handles are closed; what was left in the outbox is dropped. Stopping
     /// twice is no error. Dropping the server stops it, too.
@@ -452,12 +432,12 @@ impl Options {
     /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(self, addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
+    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         self.check()?;
         let addrs = addr.to_socket_addrs();
         let addrs =
             addrs.map_err(|e| io::Error::new(e.kind(), format!("cannot resolve the address: {e}")))?;
-        let nothing = format!("{addr:?} has no address to listen on");
+        let nothing = "there is no address to listen on; give at least one";
         let mut refused = io::Error::new(io::ErrorKind::InvalidInput, nothing);
         for addr in addrs {
             match TcpListener::bind(addr) {

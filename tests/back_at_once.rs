@@ -37,7 +37,7 @@ enum Closing {
 const CLOSINGS: [Closing; 3] = [Closing::Close, Closing::ShutdownAndClose, Closing::Reset];
 
 fn policies() -> [Busy; 2] {
-    [Busy::Drop, Busy::Tell(b"busy".to_vec())]
+    [Busy::Drop, Busy::tell("busy")]
 }
 
 /// One visit: connects once, gets its answer, and leaves.
@@ -87,7 +87,7 @@ fn a_client_that_closes_and_connects_again_at_once_is_served_under_drop() {
 fn a_client_that_closes_and_connects_again_at_once_is_served_under_a_message() {
     let _turn = TURN.lock();
     for closing in CLOSINGS {
-        let echo = echo(Options::new().busy(Busy::Tell(b"busy".to_vec())).handover(NEVER));
+        let echo = echo(Options::new().busy(Busy::tell("busy")).handover(NEVER));
         visit_a_thousand_times(echo.addr, closing, b"busy");
     }
 }
@@ -301,7 +301,7 @@ fn a_newcomer_that_meets_a_session_that_is_being_finished_is_served_after_it() {
 
 #[test]
 fn a_newcomer_is_turned_away_when_the_handover_time_is_over_and_the_leaving_client_keeps_the_slot() {
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse] {
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
         let told: &[u8] = if matches!(policy, Busy::Tell(_)) { b"busy" } else { b"" };
         let server = Options::new().busy(policy.clone()).handover(SHORT).bind(APART).unwrap();
         let signals = server.signal();
@@ -353,8 +353,8 @@ fn a_newcomer_takes_the_place_of_a_leaving_client_at_once_under_replace() {
 
 #[test]
 fn a_stop_waits_for_no_handover() {
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse] {
-        let options = Options::new().busy(policy).handover(NEVER).linger(SHORT);
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
+        let options = Options::new().busy(policy).handover(NEVER).stop_timeout(SHORT);
         let mut server = options.bind(APART).unwrap();
         let (mut old, end) = leaving(&server);
         let addr = server.local_addr();

@@ -63,7 +63,7 @@ fn backpressure_blocks_a_client_while_the_application_does_not_read() {
 #[test]
 fn backpressure_blocks_a_sender_while_the_client_does_not_read() {
     let _turn = TURN.lock();
-    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
     let before = status("self", "VmRSS:");
     let mut sizes = [1, 100, 10_000, 1_000_000].iter().cycle();
@@ -173,7 +173,7 @@ fn dropped_subscriptions_are_freed_even_if_no_signal_is_sent() {
 fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
     let _turn = TURN.lock();
     for _ in 0..8 {
-        let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+        let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
         // More than the kernel takes for a client that does not read, so the next senders wait for room.
@@ -200,7 +200,7 @@ fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
 
 /// A server with room for 32 MiB in the inbox, more than the kernel takes for a client that does not read.
 fn roomy() -> Options {
-    Options::new().buffer_size(1 << 20).depth(32).linger(Duration::ZERO)
+    Options::new().buffer_size(1 << 20).depth(32).stop_timeout(Duration::ZERO)
 }
 
 #[test]

@@ -355,7 +355,7 @@ fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
 #[test]
 fn every_policy_serves_consecutive_clients_without_a_retry() {
     let _turn = TURN.lock();
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let addr = if policy == Busy::Refuse { APART } else { "127.0.0.1:0" };
         // A client that came before the slot is free would be turned away.
         let echo = echo_on(addr, Options::new().busy(policy.clone()).handover(Duration::ZERO));

@@ -134,13 +134,13 @@ mod graceful {
             let answer = question.to_ascii_uppercase().repeat(100_000);
             Ok(session.inbox().send(answer)?) // accepted as a whole, which a long `write_all` is not
         });
-        server.stop() // waits until the last client has its answer, for at most the linger time
+        server.stop() // waits until the last client has its answer, for at most the stop timeout
     }
 }
 
 #[test]
 fn a_stop_from_another_thread_lets_the_last_client_have_its_answer() {
-    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let (interrupt, interrupted) = mpsc::channel();
     let running = thread::spawn(move || graceful::run(server, interrupted));

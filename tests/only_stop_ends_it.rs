@@ -172,7 +172,7 @@ fn a_listener_that_another_holder_makes_non_blocking_goes_on_at_once() {
 
 #[test]
 fn a_server_with_the_largest_settings_works() {
-    let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
+    let options = Options::new().stop_timeout(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
     let echo = echo(options.yield_time(Duration::from_millis(10)));
     assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
     echo.stop();

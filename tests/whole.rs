@@ -477,7 +477,7 @@ fn all_bytes_accepted_before_a_half_close_on_another_thread_arrive() {
 
 #[test]
 fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
-    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     // More than the kernel takes for a client that does not read; the next message then finds no room.

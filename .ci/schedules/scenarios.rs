@@ -23,7 +23,7 @@ fn rnd(n: u32) -> u32 {
     shuttle::rand::thread_rng().gen_range(0..n)
 }
 fn opts() -> Options {
-    let o = Options::new().buffer_size(4).depth(1).linger(Duration::from_secs(60));
+    let o = Options::new().buffer_size(4).depth(1).stop_timeout(Duration::from_secs(60));
     // With eager timers the close timeout would end a session at any moment after its client has closed.
     if exact_time() {
         o
@@ -104,7 +104,7 @@ fn nothing_left() {
 fn any_policy() -> Busy {
     match rnd(5) {
         0 => Busy::Drop,
-        1 => Busy::Tell(b"no".to_vec()),
+        1 => Busy::tell("no"),
         2 => Busy::Refuse,
         3 => Busy::Wait,
         _ => Busy::Replace,
@@ -330,7 +330,7 @@ fn finish_full() {
             thread::sleep(ms(rnd(3) as u64))
         }
         let m = match rnd(3) {
-            0 => match server.outbox().try_recv() {
+            0 => match server.outbox().recv_timeout(ms(0)) {
                 Ok(m) => m,
                 Err(_) => match server.outbox().recv() {
                     Ok(m) => m,
@@ -351,7 +351,7 @@ fn finish_full() {
         }
     }
     fin.join().unwrap();
-    assert_eq!(server.outbox().try_recv().unwrap_err(), mpsc::TryRecvError::Empty);
+    assert_eq!(server.outbox().recv_timeout(ms(0)).unwrap_err(), mpsc::RecvTimeoutError::Timeout);
     // Then a second client is served.
     let mut d = TcpStream::connect(addr).unwrap();
     d.write_all(b"q").unwrap();
@@ -375,9 +375,9 @@ fn finish_full() {
     nothing_left();
 }
 
-/// `stop` is called in any state, and returns within the linger time.
-fn stop_any(policy: Busy, linger: u64) {
-    let mut o = opts().busy(policy).linger(ms(linger)).depth(1 + rnd(2) as usize);
+/// `stop` is called in any state, and returns within the stop timeout.
+fn stop_any(policy: Busy, timeout: u64) {
+    let mut o = opts().busy(policy).stop_timeout(ms(timeout)).depth(1 + rnd(2) as usize);
     if rnd(4) == 0 {
         o = o.idle_timeout(ms(80))
     }
@@ -461,7 +461,7 @@ fn stop_any(policy: Busy, linger: u64) {
     let took = t.elapsed();
     log(|| format!("stop took {took:?}"));
     if exact_time() {
-        assert!(took <= ms(linger + 150), "stop took {took:?} with a linger time of {linger} ms");
+        assert!(took <= ms(timeout + 150), "stop took {took:?} with a stop timeout of {timeout} ms");
     }
     TcpListener::bind(addr).expect("the port is free");
     for h in hs {
@@ -803,7 +803,7 @@ fn stop_whole() {
     for _ in 0..acts {
         match rnd(3) {
             0 => {
-                if let Ok(m) = server.outbox().try_recv() {
+                if let Ok(m) = server.outbox().recv_timeout(ms(0)) {
                     o.see(&m)
                 }
             }
@@ -999,7 +999,7 @@ fn chaos() {
     let policy = any_policy();
     let mut o = opts()
         .busy(policy.clone())
-        .linger(ms(500))
+        .stop_timeout(ms(500))
         .depth(1 + rnd(2) as usize)
         .buffer_size(1 + rnd(4) as usize);
     if rnd(3) == 0 {
@@ -1184,7 +1184,7 @@ fn finish_twice() {
     assert_eq!(rest(&mut d), (vec![], true));
     drop(d);
     client.join().unwrap();
-    assert_eq!((o.sessions, server.outbox().try_recv().unwrap_err()), (2, mpsc::TryRecvError::Empty));
+    assert_eq!((o.sessions, server.outbox().recv_timeout(ms(0)).unwrap_err()), (2, mpsc::RecvTimeoutError::Timeout));
     drop(server);
     let reports = signals_balance(signals);
     assert_eq!((reports.len(), reports[1].reason), (2, Reason::ClientClosed));
@@ -1308,9 +1308,9 @@ fn untaken() {
 }
 
 /// `finish` and `half_close` never block, however often they are called for a client that does not read. Then `stop` returns
-/// within the linger time.
+/// within the stop timeout.
 fn finish_flood() {
-    let mut server = opts().linger(ms(500)).depth(1 + rnd(2) as usize).bind("127.0.0.1:0").unwrap();
+    let mut server = opts().stop_timeout(ms(500)).depth(1 + rnd(2) as usize).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
     let c = TcpStream::connect(addr).unwrap();
     let m = server.outbox().recv().unwrap();
@@ -1346,7 +1346,7 @@ fn finish_flood() {
     log(|| "stop".into());
     server.stop().unwrap();
     if exact_time() {
-        assert!(t.elapsed() <= ms(500 + 150), "stop took {:?} with a linger time of 500 ms", t.elapsed())
+        assert!(t.elapsed() <= ms(500 + 150), "stop took {:?} with a stop timeout of 500 ms", t.elapsed())
     }
     drop((c, m, to, server));
     assert_eq!(signals_balance(signals).len(), 1);
@@ -1356,7 +1356,7 @@ fn finish_flood() {
 /// Senders that wait for room return at once when the session is half-closed, ends, or the server stops.
 fn room_notified() {
     let how = rnd(4);
-    let mut server = opts().busy(Busy::Replace).linger(ms(500)).depth(2).bind("127.0.0.1:0").unwrap();
+    let mut server = opts().busy(Busy::Replace).stop_timeout(ms(500)).depth(2).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
     let c = TcpStream::connect(addr).unwrap();
     let m = server.outbox().recv().unwrap();
@@ -1573,7 +1573,7 @@ fn wake() {
     for w in wakers {
         w.join().unwrap()
     }
-    while let Ok(m) = server.outbox().try_recv() {
+    while let Ok(m) = server.outbox().recv_timeout(ms(0)) {
         if let Message::Woken = m {
             seen += 1
         }
@@ -1588,7 +1588,7 @@ fn wake() {
 
 /// A new client connects while another one is leaving. It waits until the other has its whole answer, and is then served.
 fn handover() {
-    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::tell("no") };
     let server = opts().busy(policy).depth(2).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
     let app = thread::spawn(move || {
@@ -1793,7 +1793,7 @@ fn deadline_met() {
 fn unasked() {
     let policy = match rnd(3) {
         0 => Busy::Drop,
-        1 => Busy::Tell(b"no".to_vec()),
+        1 => Busy::tell("no"),
         _ => Busy::Wait,
     };
     let options = opts().busy(policy).depth(1 + rnd(2) as usize).close_timeout(None);
@@ -1816,7 +1816,7 @@ fn unasked() {
             }
         }
         if rnd(4) == 0 {
-            if let Ok(m) = server.outbox().try_recv() {
+            if let Ok(m) = server.outbox().recv_timeout(ms(0)) {
                 // Nothing is received within a session: that would ask for its bytes.
                 o.see(&m);
                 break;
@@ -1992,7 +1992,7 @@ fn strangers() {
 
 /// A client closes and connects again at once, while others are refused. It is served at the first attempt.
 fn reconnect_refusals() {
-    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::Tell(b"no".to_vec()) };
+    let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::tell("no") };
     let told = if let Busy::Tell(message) = &policy { message.clone() } else { vec![] };
     let server = opts().busy(policy).depth(2).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());

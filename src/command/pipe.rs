@@ -41,8 +41,13 @@ enum Input {
 impl Pipe {
     /// Starts to read standard input, unless nothing is to be sent.
     ///
-    /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
-    pub fn start(direction: Direction, inbox: Inbox, control: Control, linger: Duration) -> io::Result<Pipe> {
+    /// If it fails, the server is stopped, and the last client has `stop_timeout` to take what was read before.
+    pub fn start(
+        direction: Direction,
+        inbox: Inbox,
+        control: Control,
+        stop_timeout: Duration,
+    ) -> io::Result<Pipe> {
         let input = Arc::new(Mutex::new(Input::Reading(Instant::now())));
         let pipe = Pipe { direction, input: input.clone() };
         if direction == Direction::RecvOnly {
@@ -61,7 +66,7 @@ impl Pipe {
                 *lock(&input) = Input::Failed(format!("cannot read standard input: {e}"));
                 control.stop();
                 // The main thread prints the error and exits, unless it is stuck in a write to standard output.
-                thread::sleep(linger + Duration::from_secs(1));
+                thread::sleep(stop_timeout + Duration::from_secs(1));
                 process::exit(1);
             }
         };

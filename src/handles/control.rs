@@ -116,7 +116,7 @@ impl Control {
     }
 
     /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most
-    /// the [`linger`](crate::Options::linger) time, and the outbox and the signals end once they are read.
+    /// the [stop timeout](crate::Options::stop_timeout), and the outbox and the signals end once they are read.
     ///
     /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
     ///
@@ -174,11 +174,5 @@ impl Control {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.slot.is_busy()
-    }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `stop`")]
-    pub fn shutdown(&self) {
-        self.stop();
     }
 }

@@ -241,12 +241,6 @@ impl Inbox {
             None => self.slot.is_stopping(),
         }
     }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `is_closed`")]
-    pub fn is_over(&self) -> bool {
-        self.is_closed()
-    }
 }
 
 /// Each write is one message, copied once, of at most [`buffer_size`](crate::Options::buffer_size) bytes.

@@ -151,12 +151,6 @@ impl Client {
     pub(crate) fn record(&self) -> &Arc<Record> {
         &self.record
     }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer_addr()
-    }
 }
 
 /// Two are equal if they name the same session.

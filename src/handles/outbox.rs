@@ -27,14 +27,13 @@ use crate::sync::yielding;
 ///
 /// ```
 /// use single_server::SingleServer;
-/// use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+/// use std::sync::mpsc::RecvTimeoutError;
 /// use std::time::Duration;
 ///
 /// let server = SingleServer::bind("127.0.0.1:0")?;
 /// let outbox = server.outbox();
 /// // Nobody has connected yet.
-/// assert_eq!(outbox.try_recv().unwrap_err(), TryRecvError::Empty);
-/// let nothing = outbox.recv_timeout(Duration::from_millis(1));
+/// let nothing = outbox.recv_timeout(Duration::ZERO);
 /// assert_eq!(nothing.unwrap_err(), RecvTimeoutError::Timeout);
 /// // And nobody will any more.
 /// server.control().stop();
@@ -78,27 +77,7 @@ impl Outbox {
         self.receive(None, true).map_err(|_| RecvError)
     }
 
-    /// Returns the next message if there is one now.
-    ///
-    /// # Errors
-    ///
-    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] as for [`recv`](Outbox::recv).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::sync::mpsc::TryRecvError;
-    ///
-    /// let server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert_eq!(server.outbox().try_recv().unwrap_err(), TryRecvError::Empty);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        self.poll(true, false)
-    }
-
-    /// Waits for the next message, but not longer than `timeout`.
+    /// Waits for the next message, but not longer than `timeout`; with zero, returns at once.
     ///
     /// # Errors
     ///

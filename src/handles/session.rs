@@ -206,29 +206,6 @@ impl<'a> Session<'a> {
         self.rest.take()
     }
 
-    /// Returns the next bytes if there are any now; `None` when no more will come.
-    ///
-    /// # Errors
-    ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if there are none now.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::ErrorKind;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let mut session = server.accept().expect("the server is not stopped");
-    /// assert_eq!(session.try_next_chunk().unwrap_err().kind(), ErrorKind::WouldBlock);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_next_chunk(&mut self) -> io::Result<Option<Chunk>> {
-        self.next_chunk_timeout(Duration::ZERO).map_err(|_| io::ErrorKind::WouldBlock.into())
-    }
-
     /// Waits for the next bytes, but not longer than `timeout`; `None` when no more will come.
     ///
     /// # Errors
@@ -431,12 +408,6 @@ impl Session<'_> {
     #[must_use]
     pub fn is_awaited(&self) -> bool {
         self.inbox.slot.is_awaited(self.client.record().number)
-    }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `peer_addr`")]
-    pub fn peer(&self) -> SocketAddr {
-        self.peer_addr()
     }
 }
 

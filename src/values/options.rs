@@ -23,7 +23,7 @@ use crate::sync::monitor::lock;
 /// use single_server::{Busy, Options};
 ///
 /// let newest_wins = Options::new().busy(Busy::Replace);
-/// let with_a_message = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
+/// let with_a_message = Options::new().busy(Busy::tell("one moment, please\n"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ pub enum Busy {
     /// Its connection is closed at once. The default.
     #[default]
     Drop,
-    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes.
+    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes; see [`Busy::tell`].
     Tell(Vec<u8>),
     /// The kernel refuses its connection: the listener is closed while a client is connected.
     ///
@@ -44,6 +44,22 @@ pub enum Busy {
     Wait,
     /// It is served, and the old client's connection is cut.
     Replace,
+}
+
+impl Busy {
+    /// [`Busy::Tell`] with a text or bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Busy, Options};
+    ///
+    /// let options = Options::new().busy(Busy::tell("in use; try again later\n"));
+    /// ```
+    #[must_use]
+    pub fn tell(message: impl Into<Vec<u8>>) -> Busy {
+        Busy::Tell(message.into())
+    }
 }
 
 /// Effectively infinite, but small enough to be added to an `Instant`.
@@ -79,7 +95,7 @@ pub struct Options {
     pub(crate) buffer_size: usize,
     pub(crate) depth: usize,
     pub(crate) yield_time: Duration,
-    pub(crate) linger: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) handover: Duration,
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
@@ -123,7 +139,7 @@ impl Options {
             buffer_size: 256 * 1024,
             depth: 4,
             yield_time: Duration::from_micros(if one_core { 0 } else { 50 }),
-            linger: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(1),
             handover: Duration::from_secs(1),
             busy: Busy::Drop,
             idle_timeout: None,
@@ -197,10 +213,10 @@ impl Options {
     /// use single_server::Options;
     /// use std::time::Duration;
     ///
-    /// let patient = Options::new().linger(Duration::from_secs(10));
+    /// let patient = Options::new().stop_timeout(Duration::from_secs(10));
     /// ```
-    pub fn linger(mut self, time: Duration) -> Options {
-        self.linger = time.min(FOREVER);
+    pub fn stop_timeout(mut self, time: Duration) -> Options {
+        self.stop_timeout = time.min(FOREVER);
         self
     }
 
@@ -255,7 +271,7 @@ impl Options {
     /// use std::net::TcpStream;
     ///
     /// let server = Options::new()
-    ///     .busy(Busy::Tell(b"in use\n".to_vec()))
+    ///     .busy(Busy::tell("in use\n"))
     ///     .bind("127.0.0.1:0")?;
     /// let first = TcpStream::connect(server.local_addr())?;
     /// let mut second = TcpStream::connect(server.local_addr())?;
@@ -424,22 +440,6 @@ impl Options {
     /// ```
     pub fn allow(mut self, prefix: Prefix) -> Options {
         self.allow.push(prefix);
-        self
-    }
-
-    /// Empties the allow-list, so every client is allowed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Options, Prefix};
-    ///
-    /// let lab: Prefix = "192.168.1.0/24".parse()?;
-    /// let options = Options::new().allow(lab).allow_all();
-    /// # Ok::<(), single_server::ParsePrefixError>(())
-    /// ```
-    pub fn allow_all(mut self) -> Options {
-        self.allow.clear();
         self
     }
 
