@@ -55,7 +55,7 @@ fn backpressure_blocks_a_client_while_the_application_does_not_read() {
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
     client.shutdown(Shutdown::Write).unwrap();
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
     assert_eq!(received, written);
 }
@@ -211,10 +211,10 @@ fn an_inbox_left_full_by_a_session_is_emptied_while_nobody_is_connected() {
     let _client = connect(server.local_addr());
     let session = server.accept().unwrap();
     inbox.send(vec![b'x'; 31 << 20]).unwrap();
-    becomes(true, || session.report().sent > 0); // the writer has taken this message, and no other one
+    becomes(true, || session.client().traffic().sent > 0); // the writer has taken this message, and no other one
     inbox.try_send(vec![b'x'; 1 << 20]).unwrap();
     assert!(matches!(inbox.try_send("y"), Err(SendError::Full(_))));
-    session.abort();
+    session.client().abort();
     assert!(session.wait_until_over().discarded >= 1 << 20);
     drop(session);
     // This is accepted only by an inbox that has all of its room.

@@ -207,7 +207,7 @@ fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait(
     let mut waiting = connect(server.local_addr());
     server.control().stop(); // returns at once; the writer watches the time
     match next_message(&server) {
-        Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Stopped),
+        Message::End(end) => assert_eq!(report_of(&end).reason, Reason::Stopped),
         other => panic!("{other:?}"),
     }
     assert!(rest(&mut waiting).is_empty());
@@ -325,14 +325,13 @@ fn after_many_calls(of: fn(&SingleServer), connected: bool) {
 
 #[test]
 fn stop_returns_after_five_thousand_finishes() {
-    after_many_calls(|server| server.control().finish(), true);
-    after_many_calls(|server| server.control().finish(), false);
+    after_many_calls(|server| finish(&server.control()), true);
+    after_many_calls(|server| finish(&server.control()), false);
 }
 
 #[test]
 fn stop_returns_after_five_thousand_half_closes() {
-    after_many_calls(|server| server.inbox().half_close(), true);
-    after_many_calls(|server| server.inbox().half_close(), false);
+    after_many_calls(|server| server.client().expect("it is connected").half_close(), true);
 }
 
 #[test]
@@ -345,7 +344,7 @@ fn dropping_an_end_does_not_block_after_five_thousand_finishes() {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let end = next_message(&server);
         match &end {
-            Message::ProducerFinished(end) => (0..5000).for_each(|_| end.inbox().finish()),
+            Message::End(end) => (0..5000).for_each(|_| end.client().finish()),
             other => panic!("{other:?}"),
         }
         // The end is dropped while the server may still run, on another thread than the one that stops it.
@@ -358,26 +357,23 @@ fn dropping_an_end_does_not_block_after_five_thousand_finishes() {
 #[test]
 fn stop_returns_while_threads_keep_half_closing() {
     // Many stops, because a stop that is merely delayed would pass once.
-    in_time("50 stops", || (0..50).for_each(|round| stop_beside_half_closes(round % 2 == 0)));
+    in_time("50 stops", || (0..50).for_each(|_| stop_beside_half_closes()));
 }
 
-fn stop_beside_half_closes(connected: bool) {
+fn stop_beside_half_closes() {
     let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
-    let _client = Some(()).filter(|_| connected).map(|_| {
-        let client = connect(server.local_addr());
-        assert!(matches!(next_message(&server), Message::Connected(_)));
-        client
-    });
+    let stream = connect(server.local_addr());
+    let client = next_client(&server, &stream);
     let done = Arc::new(AtomicBool::new(false));
     let (called, calls) = mpsc::channel();
     let calling: Vec<_> = (0..24)
         .map(|_| {
-            let (inbox, done, called) = (server.inbox(), done.clone(), called.clone());
+            let (client, done, called) = (client.clone(), done.clone(), called.clone());
             thread::spawn(move || {
-                inbox.half_close();
+                client.half_close();
                 called.send(()).unwrap();
                 while !done.load(Ordering::Relaxed) {
-                    inbox.half_close();
+                    client.half_close();
                 }
             })
         })
@@ -409,7 +405,7 @@ fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
     assert!(held_back > 0);
     let answer = pattern(seed, 2 << 20);
     server.inbox().send(answer.clone()).unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(next_report(&signals).reason, Reason::Finished);
     thread::sleep(Duration::from_millis(400)); // a slow client
     let mut talking = client.try_clone().unwrap();

@@ -66,7 +66,7 @@ impl Order {
                 log(|| format!("app: Data {:?}", String::from_utf8_lossy(d)));
                 assert!(self.open.is_some(), "Data outside of a session");
             }
-            Message::ProducerFinished(e) => {
+            Message::End(e) => {
                 let r = e.report();
                 log(|| format!("app: End {r}"));
                 assert_eq!(self.open.take(), Some(r.peer), "the end of another session, or a second end");
@@ -178,7 +178,7 @@ fn resets() {
                     let _ = server.inbox().send(d);
                     let _ = to.send("yes");
                 }
-                Message::ProducerFinished(_) => {}
+                Message::End(_) => {}
                 m => panic!("{m:?}"),
             }
         }
@@ -241,7 +241,7 @@ fn replace() {
                     let _ = inbox.send(vec![tag; 12]);
                     let _ = inbox.send(d);
                 }
-                Message::ProducerFinished(e) => {
+                Message::End(e) => {
                     let r = e.report();
                     assert!(
                         matches!(
@@ -344,7 +344,7 @@ fn finish_full() {
             _ => server.outbox().recv().unwrap(),
         };
         o.see(&m);
-        if let Message::ProducerFinished(e) = &m {
+        if let Message::End(e) = &m {
             let r = e.report();
             assert!(matches!(r.reason, Reason::Finished), "{r}");
             break;
@@ -359,7 +359,7 @@ fn finish_full() {
     loop {
         let m = server.outbox().recv().unwrap();
         o.see(&m);
-        if let Message::ProducerFinished(_) = m {
+        if let Message::End(_) = m {
             break;
         }
     }
@@ -514,7 +514,7 @@ fn waiters() {
         loop {
             let m = server.outbox().recv().unwrap();
             o.see(&m);
-            if let Message::ProducerFinished(_) = m {
+            if let Message::End(_) = m {
                 return server;
             }
         }
@@ -543,7 +543,7 @@ fn refuse() {
             o.see(&m);
             if let Message::Data(d) = m {
                 if &d[..] == b"F" {
-                    server.control().finish()
+                    finish(&server.control())
                 } else {
                     let _ = server.inbox().send(d);
                 }
@@ -582,7 +582,7 @@ fn held_back() {
     let mut first = [0; 4];
     c.read_exact(&mut first).unwrap();
     thread::sleep(ms(5)); // now the reader waits for room in the outbox
-    server.control().finish();
+    finish(&server.control());
     thread::sleep(ms(1000));
     assert!(!server.is_busy());
     let client = thread::spawn(move || {
@@ -626,7 +626,7 @@ fn half_close_race() {
             }
             n
         });
-        session.half_close();
+        session.client().half_close();
         let took = h.join().unwrap();
         let (c, (got, _)) = reading.join().unwrap();
         assert_eq!(got.len(), took, "accepted and written");
@@ -712,17 +712,17 @@ fn accounting() {
                         accepted += k
                     }
                     if heard >= n && !fin && how < 3 {
-                        server.control().finish();
+                        finish(&server.control());
                         if how == 1 {
-                            server.control().finish()
+                            finish(&server.control())
                         }
                     } else if heard >= n && !fin {
                         server.control().stop()
                     }
                 }
-                Message::ProducerFinished(e) => {
+                Message::End(e) => {
                     if how == 0 {
-                        let i = e.inbox();
+                        let i = e.client().inbox();
                         hs.push(thread::spawn(move || {
                             let mut t = 0;
                             if i.send("bye").is_ok() {
@@ -809,7 +809,7 @@ fn stop_whole() {
             }
             1 => thread::sleep(ms(rnd(600) as u64)),
             _ => {
-                server.control().finish();
+                finish(&server.control());
                 finished = true
             }
         }
@@ -972,7 +972,7 @@ fn sessions() {
         }
         match rnd(4) {
             0 => {
-                s.inbox().finish();
+                s.client().finish();
                 s.close();
             }
             1 => {
@@ -1019,7 +1019,7 @@ fn chaos() {
             match m {
                 Message::Connected(c) => {
                     if rnd(4) == 0 {
-                        c.inbox().finish()
+                        c.finish()
                     } else {
                         let _ = c.inbox().try_send("hi");
                     }
@@ -1029,14 +1029,14 @@ fn chaos() {
                     1 => {
                         let _ = server.inbox().send(d.to_vec());
                     }
-                    2 => server.control().finish(),
+                    2 => finish(&server.control()),
                     _ => {
                         let _ = server.inbox().send(d);
                     }
                 },
-                Message::ProducerFinished(e) => {
+                Message::End(e) => {
                     if rnd(4) == 0 {
-                        let i = e.inbox();
+                        let i = e.client().inbox();
                         thread::spawn(move || {
                             let _ = i.send("late");
                             drop(e)
@@ -1144,9 +1144,9 @@ fn finish_twice() {
     loop {
         let m = server.outbox().recv().unwrap();
         o.see(&m);
-        if let Message::ProducerFinished(e) = m {
+        if let Message::End(e) = m {
             if rnd(2) == 0 {
-                e.inbox().finish()
+                e.client().finish()
             }
             break;
         }
@@ -1167,7 +1167,7 @@ fn finish_twice() {
         o.see(&m);
         match m {
             Message::Data(_) => break,
-            Message::ProducerFinished(e) => panic!("nobody has ended this session: {}", e.report()),
+            Message::End(e) => panic!("nobody has ended this session: {}", e.report()),
             _ => {}
         }
     }
@@ -1177,7 +1177,7 @@ fn finish_twice() {
     loop {
         let m = server.outbox().recv().unwrap();
         o.see(&m);
-        if let Message::ProducerFinished(_) = m {
+        if let Message::End(_) = m {
             break;
         }
     }
@@ -1243,7 +1243,7 @@ fn behind_half_close() {
     loop {
         let m = server.outbox().recv().unwrap();
         o.see(&m);
-        if let Message::ProducerFinished(_) = m {
+        if let Message::End(_) = m {
             break;
         }
     }
@@ -1269,7 +1269,7 @@ fn untaken() {
         let mut c = TcpStream::connect(addr).unwrap();
         c.write_all(b"abc").unwrap();
         wait_until_busy(&server);
-        server.control().finish();
+        finish(&server.control());
         while server.is_busy() {
             thread::yield_now()
         }
@@ -1284,7 +1284,7 @@ fn untaken() {
     });
     wait_until_busy(&server);
     let accepted = if server.inbox().send("ANSWER_OF_12").is_ok() { 12 } else { 0 };
-    server.control().finish();
+    finish(&server.control());
     let first = if rnd(2) == 0 { None } else { Some(server.outbox().recv().unwrap()) };
     if let Some(m) = &first {
         o.see(m)
@@ -1332,7 +1332,7 @@ fn finish_flood() {
             _ => rnd(2) == 0,
         };
         match (finish, rnd(3)) {
-            (true, 0) => server.control().finish(),
+            (true, 0) => finish(&server.control()),
             (true, 1) => server.inbox().finish(),
             (true, _) => to.finish(),
             (false, 0) => server.inbox().half_close(),
@@ -1514,7 +1514,7 @@ fn abort() {
     loop {
         let m = server.outbox().recv().unwrap();
         o.see(&m);
-        if let Message::ProducerFinished(_) = m {
+        if let Message::End(_) = m {
             break;
         }
     }
@@ -1597,9 +1597,9 @@ fn handover() {
             o.see(&m);
             match m {
                 Message::Data(d) => drop(server.inbox().send(d)),
-                Message::ProducerFinished(e) => {
+                Message::End(e) => {
                     thread::sleep(ms(rnd(500) as u64));
-                    let _ = e.inbox().send("bye");
+                    let _ = e.client().inbox().send("bye");
                 }
                 _ => {}
             }
@@ -1684,11 +1684,11 @@ fn read_on_demand() {
     while !sent.load(Ordering::SeqCst) {
         thread::yield_now();
     }
-    assert_eq!(session.report().received, 0);
+    assert_eq!(session.client().traffic().received, 0);
     let ctl = rnd(4);
     match ctl {
         0 => {
-            session.abort();
+            session.client().abort();
             drop(session);
         }
         1 => drop(session),
@@ -1764,7 +1764,7 @@ fn deadline_met() {
         for _ in 0..3 {
             thread::sleep(time);
             if rnd(2) == 0 {
-                session.extend()
+                session.client().extend()
             } else {
                 let _ = session.inbox().send("a");
                 answers += 1;
@@ -1886,7 +1886,7 @@ fn unasked_timed() {
     if rnd(2) == 0 {
         for _ in 0..1 + rnd(3) {
             thread::sleep(close);
-            session.extend();
+            session.client().extend();
         }
         (&session).read_to_end(&mut job).unwrap();
         assert_eq!(job, b"job");
@@ -2070,7 +2070,7 @@ fn survived_errors() {
         }
     });
     let mut session = server.accept().unwrap();
-    assert_eq!(session.peer_addr(), peer);
+    assert_eq!(session.client().peer_addr(), peer);
     if rnd(2) == 0 {
         thread::sleep(ms(100));
     }

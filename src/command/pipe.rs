@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Control, Inbox, SendError, Session};
+use single_server::{Client, Control, Inbox, SendError, Session};
 
 use super::request::Direction;
 use super::Outcome;
@@ -57,9 +57,8 @@ impl Pipe {
             Ok(()) => {
                 // In this order: a client that connects in between is told twice, which does no harm.
                 *lock(&input) = Input::Ended;
-                match direction {
-                    Direction::SendOnly => inbox.finish(),
-                    _ => inbox.half_close(),
+                if let Some(client) = control.client() {
+                    tell_end(direction, &client);
                 }
             }
             Err(e) => {
@@ -86,10 +85,7 @@ impl Pipe {
 
     pub fn serve(&self, session: &mut Session) -> Outcome {
         if matches!(*lock(&self.input), Input::Ended) {
-            match self.direction {
-                Direction::SendOnly => session.inbox().finish(),
-                _ => session.half_close(),
-            }
+            tell_end(self.direction, session.client());
         }
         let mut asked = Instant::now();
         let mut stdout = io::stdout().lock();
@@ -110,19 +106,27 @@ impl Pipe {
 
     /// Waits until the client has had its answer.
     fn let_answer(&self, session: &Session, asked: Instant) {
-        let inbox = session.inbox();
-        while !inbox.is_closed() {
+        let client = session.client();
+        while !client.is_closed() {
             let silent = match *lock(&self.input) {
                 Input::Ended => break,
-                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
+                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || client.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // What is not sent yet is counted as discarded. Checked second: what the thread had in hand is in the inbox by now.
-            if silent && session.report().discarded == 0 {
+            // Checked second: what the thread had in hand is in the inbox by now.
+            if silent && client.traffic().queued == 0 {
                 break;
             }
             thread::sleep(CHECK);
         }
+    }
+}
+
+/// Standard input has ended, and with it what the client gets.
+fn tell_end(direction: Direction, client: &Client) {
+    match direction {
+        Direction::SendOnly => client.finish(),
+        Direction::Both | Direction::RecvOnly => client.half_close(),
     }
 }
 

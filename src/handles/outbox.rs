@@ -9,7 +9,8 @@ use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, TryRecvError}
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::message::{Client, End, Message};
+use super::client::Client;
+use super::message::{End, Message};
 use crate::state::channels::Item;
 use crate::state::record::Record;
 use crate::state::slot::Slot;
@@ -125,7 +126,7 @@ impl Outbox {
     /// for message in server.outbox().iter() {
     ///     match message {
     ///         Message::Data(chunk) => count += chunk.len(),
-    ///         Message::ProducerFinished(_) => break,
+    ///         Message::End(_) => break,
     ///         _ => {}
     ///     }
     /// }
@@ -253,7 +254,7 @@ impl Outbox {
     /// The end of the open session. All of its chunks have been received.
     fn end(&self) -> Option<Message> {
         let record = self.open.borrow_mut().take();
-        record.map(|record| Message::ProducerFinished(End::new(&self.slot, record)))
+        record.map(|record| Message::End(End::new(Client::new(&self.slot, record))))
     }
 }
 
@@ -267,15 +268,6 @@ impl<'a> IntoIterator for &'a Outbox {
 }
 
 /// The iterator over an [`Outbox`], made by [`Outbox::iter`].
-///
-/// # Examples
-///
-/// ```
-/// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-/// server.control().stop();
-/// assert_eq!(server.outbox().iter().count(), 0);
-/// # Ok::<(), std::io::Error>(())
-/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Messages<'a> {

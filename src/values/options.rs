@@ -323,7 +323,7 @@ impl Options {
     /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
     /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
     /// application has nothing to send to it. An application that works for longer than this calls
-    /// [`Session::extend`](crate::Session::extend) now and then. A client found to be reset while the application leaves the
+    /// [`Client::extend`](crate::Client::extend) now and then. A client found to be reset while the application leaves the
     /// outbox full loses the slot after the same time.
     ///
     /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
@@ -343,7 +343,7 @@ impl Options {
     /// drop(TcpStream::connect(server.local_addr())?);
     /// // Holding the end keeps the session open, so that the application may still answer.
     /// let mut messages = server.outbox().iter();
-    /// let _end = messages.find(|message| matches!(message, Message::ProducerFinished(_)));
+    /// let _end = messages.find(|message| matches!(message, Message::End(_)));
     /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
     /// match signals.recv() {
     ///     Ok(Signal::ProducerFinished(report)) => assert_eq!(report.reason, Reason::Gone),
@@ -389,14 +389,14 @@ impl Options {
     /// methods, or by reading from the [`Session`](crate::Session) that [`accept`](crate::SingleServer::accept) has returned.
     ///
     /// This is for an application that must prepare something first, such as a connection to another server. If that fails
-    /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
+    /// it can [`abort`](crate::Client::abort) the session with the client's bytes unread, and the client sees a reset
     /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
     ///
     /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
     /// something is sent to it, and every eighth of the idle or close timeout. If it was reset, or the client has closed its side
     /// without sending anything, the session ends without being asked for. A FIN behind unread bytes cannot be seen, so a
     /// session whose client has sent something is over after the [close timeout](Options::close_timeout), unless the
-    /// application calls [`Session::extend`](crate::Session::extend).
+    /// application calls [`Client::extend`](crate::Client::extend).
     ///
     /// # Examples
     ///
@@ -413,7 +413,7 @@ impl Options {
     /// let session = server.accept().expect("the server is not stopped");
     /// let printer_is_on = false;
     /// if !printer_is_on {
-    ///     session.abort();
+    ///     session.client().abort();
     /// }
     /// let error = client.read(&mut [0]).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
