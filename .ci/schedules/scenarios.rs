@@ -7,7 +7,8 @@
 use shuttle::rand::Rng;
 use single_server::sim::{self, log, net::*, sync::mpsc, thread, time::*};
 use single_server::{
-    Busy, Inbox, Message, Options, Reason, Refusal, Report, SendError, Signal, SingleServer,
+    Busy, Client, Control, End, Inbox, Message, Options, Reason, Refusal, Report, SendError, Signal,
+    SingleServer,
 };
 use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -67,9 +68,13 @@ impl Order {
                 assert!(self.open.is_some(), "Data outside of a session");
             }
             Message::End(e) => {
-                let r = e.report();
-                log(|| format!("app: End {r}"));
-                assert_eq!(self.open.take(), Some(r.peer), "the end of another session, or a second end");
+                let c = e.client();
+                log(|| format!("app: End {:?} {:?}", c.traffic(), c.report()));
+                assert_eq!(
+                    self.open.take(),
+                    Some(c.peer_addr()),
+                    "the end of another session, or a second end"
+                );
             }
             m => panic!("{m:?}"),
         }
@@ -110,11 +115,24 @@ fn any_policy() -> Busy {
         _ => Busy::Replace,
     }
 }
-fn inbox_of(m: &Message) -> Inbox {
+fn client_of(m: &Message) -> Client {
     match m {
-        Message::Connected(c) => c.inbox(),
+        Message::Connected(c) => c.clone(),
         m => panic!("{m:?} in place of Connected"),
     }
+}
+fn inbox_of(m: &Message) -> Inbox {
+    client_of(m).inbox()
+}
+/// Finishes the session of the client that is connected, if there is one.
+fn finish(ctl: &Control) {
+    if let Some(c) = ctl.client() {
+        c.finish()
+    }
+}
+/// The report of a session that has ended.
+fn report_of(e: &End) -> Report {
+    e.client().report().expect("the session has ended")
 }
 fn wait_until_busy(server: &SingleServer) {
     while !server.is_busy() {
@@ -242,13 +260,14 @@ fn replace() {
                     let _ = inbox.send(d);
                 }
                 Message::End(e) => {
-                    let r = e.report();
+                    // `None`: the client has closed its side, and the session goes on until `e` is dropped.
+                    let r = e.client().report();
                     assert!(
                         matches!(
-                            r.reason,
-                            Reason::Replaced | Reason::Stopped | Reason::ClientClosed | Reason::Reset
+                            r.map(|r| r.reason),
+                            None | Some(Reason::Replaced | Reason::Stopped | Reason::Reset)
                         ),
-                        "{r}"
+                        "{r:?}"
                     );
                 }
                 m => panic!("{m:?}"),
@@ -308,8 +327,8 @@ fn finish_full() {
         if rnd(2) == 0 {
             thread::sleep(ms(1))
         }
-        ctl.finish();
-        ctl.finish()
+        finish(&ctl);
+        finish(&ctl)
     });
     if rnd(2) == 0 {
         thread::sleep(ms(2))
@@ -345,7 +364,7 @@ fn finish_full() {
         };
         o.see(&m);
         if let Message::End(e) = &m {
-            let r = e.report();
+            let r = report_of(e);
             assert!(matches!(r.reason, Reason::Finished), "{r}");
             break;
         }
@@ -436,7 +455,7 @@ fn stop_any(policy: Busy, timeout: u64) {
     hs.push(thread::spawn(move || match which {
         0 => {
             let _ = i2.send("to whom");
-            i2.finish();
+            finish(&ctl)
         }
         1 => ctl.stop(),
         _ => drop(ctl),
@@ -976,13 +995,13 @@ fn sessions() {
                 s.close();
             }
             1 => {
-                s.half_close();
+                s.client().half_close();
                 s.chunks().next();
             }
             2 => {
-                let i = s.inbox();
+                let c = s.client().clone();
                 drop(s);
-                i.finish();
+                c.finish();
             }
             _ => {}
         }
@@ -1090,7 +1109,7 @@ fn chaos() {
                 0 => {
                     let _ = i2.send("out of the blue");
                 }
-                1 => ctl2.finish(),
+                1 => finish(&ctl2),
                 _ => thread::sleep(ms(rnd(50) as u64)),
             }
         }
@@ -1133,12 +1152,12 @@ fn finish_twice() {
     wait_until_busy(&server);
     let m = server.outbox().recv().unwrap();
     o.see(&m);
-    let to = inbox_of(&m);
+    let to = client_of(&m);
     let hs: Vec<_> = (0..2)
         .map(|_| {
-            let (ctl, i) = (server.control(), if rnd(2) == 0 { to.clone() } else { server.inbox() });
+            let (ctl, c) = (server.control(), to.clone());
             let by_control = rnd(2) == 0;
-            thread::spawn(move || if by_control { ctl.finish() } else { i.finish() })
+            thread::spawn(move || if by_control { finish(&ctl) } else { c.finish() })
         })
         .collect();
     loop {
@@ -1167,7 +1186,7 @@ fn finish_twice() {
         o.see(&m);
         match m {
             Message::Data(_) => break,
-            Message::End(e) => panic!("nobody has ended this session: {}", e.report()),
+            Message::End(e) => panic!("nobody has ended this session: {:?}", e.client().report()),
             _ => {}
         }
     }
@@ -1184,15 +1203,17 @@ fn finish_twice() {
     assert_eq!(rest(&mut d), (vec![], true));
     drop(d);
     client.join().unwrap();
-    assert_eq!((o.sessions, server.outbox().recv_timeout(ms(0)).unwrap_err()), (2, mpsc::RecvTimeoutError::Timeout));
+    assert_eq!(
+        (o.sessions, server.outbox().recv_timeout(ms(0)).unwrap_err()),
+        (2, mpsc::RecvTimeoutError::Timeout)
+    );
     drop(server);
     let reports = signals_balance(signals);
     assert_eq!((reports.len(), reports[1].reason), (2, Reason::ClientClosed));
     nothing_left();
 }
 
-/// Bytes sent after a `half_close` are either refused or reach the client, and the half-close does not cause a reset. Before
-/// the first client connects, `half_close` applies to that client.
+/// Bytes sent beside a `half_close` are either refused or reach the client, and the half-close does not cause a reset.
 fn behind_half_close() {
     let server = opts().depth(1 + rnd(2) as usize).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
@@ -1204,22 +1225,20 @@ fn behind_half_close() {
         r
     });
     let mut o = Order::default();
-    let to = if rnd(3) == 0 {
-        let m = server.outbox().recv().unwrap();
-        o.see(&m);
-        inbox_of(&m)
-    } else {
-        server.inbox()
-    };
+    let m = server.outbox().recv().unwrap();
+    o.see(&m);
+    let c = client_of(&m);
+    drop(m);
+    let to = if rnd(3) == 0 { c.inbox() } else { server.inbox() };
     let i = to.clone();
     let closer = thread::spawn(move || {
         let mut accepted = 0;
         if rnd(2) == 0 && i.send("12").is_ok() {
             accepted += 2
         }
-        i.half_close();
+        c.half_close();
         if rnd(3) == 0 {
-            i.half_close()
+            c.half_close()
         }
         for _ in 0..2 {
             if i.send("345").is_ok() {
@@ -1314,9 +1333,9 @@ fn finish_flood() {
     let (addr, signals) = (server.local_addr(), server.signal());
     let c = TcpStream::connect(addr).unwrap();
     let m = server.outbox().recv().unwrap();
-    let to = inbox_of(&m);
+    let to = client_of(&m);
     for _ in 0..12 {
-        if to.try_send(&b"abcdef"[..1 + rnd(6) as usize]).is_err() {
+        if to.inbox().try_send(&b"abcdef"[..1 + rnd(6) as usize]).is_err() {
             break;
         }
     }
@@ -1326,16 +1345,14 @@ fn finish_flood() {
     let which = rnd(3);
     let t = Instant::now();
     for _ in 0..12 {
-        let finish = match which {
+        let finishes = match which {
             0 => true,
             1 => false,
             _ => rnd(2) == 0,
         };
-        match (finish, rnd(3)) {
+        match (finishes, rnd(2)) {
             (true, 0) => finish(&server.control()),
-            (true, 1) => server.inbox().finish(),
             (true, _) => to.finish(),
-            (false, 0) => server.inbox().half_close(),
             (false, _) => to.half_close(),
         }
     }
@@ -1360,10 +1377,10 @@ fn room_notified() {
     let (addr, signals) = (server.local_addr(), server.signal());
     let c = TcpStream::connect(addr).unwrap();
     let m = server.outbox().recv().unwrap();
-    let to = inbox_of(&m);
+    let to = client_of(&m);
     let hs: Vec<_> = (0..2)
         .map(|_| {
-            let i = to.clone();
+            let i = to.inbox();
             thread::spawn(move || loop {
                 match i.send("1234567") {
                     Ok(()) => thread::yield_now(),
@@ -1381,11 +1398,7 @@ fn room_notified() {
     match how {
         0 => {
             log(|| "half_close".into());
-            if rnd(2) == 0 {
-                to.half_close()
-            } else {
-                server.inbox().half_close()
-            }
+            to.half_close()
         }
         1 => c = None,
         2 => d = Some(TcpStream::connect(addr).unwrap()),
@@ -1486,8 +1499,8 @@ fn abort() {
     });
     let m = server.outbox().recv().unwrap();
     o.see(&m);
-    let to = inbox_of(&m);
-    let i = to.clone();
+    let to = client_of(&m);
+    let i = to.inbox();
     let sender = thread::spawn(move || {
         let mut accepted = 0;
         for _ in 0..8 {
@@ -1503,7 +1516,7 @@ fn abort() {
             thread::sleep(ms(1))
         }
         match rnd(3) {
-            0 => ctl.abort(),
+            0 => drop(ctl.client().map(|c| c.abort())),
             1 => {
                 to.finish();
                 to.abort()
@@ -1699,8 +1712,8 @@ fn read_on_demand() {
             drop(session);
         }
         _ => {
-            let i = session.inbox();
-            let aborter = thread::spawn(move || i.abort());
+            let c = session.client().clone();
+            let aborter = thread::spawn(move || c.abort());
             session.wait_until_over();
             aborter.join().unwrap();
             drop(session);
@@ -1711,7 +1724,7 @@ fn read_on_demand() {
     assert_eq!(clean, ctl == 1 || ctl == 2, "{ctl}");
     let mut d = TcpStream::connect(addr).unwrap();
     d.write_all(b"q").unwrap();
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     assert_eq!(&session.next_chunk().unwrap()[..], b"q");
     drop(session);
     drop(d);
@@ -1730,6 +1743,7 @@ fn deadline_met() {
     let options = if client_is_due { opts().idle_timeout(time) } else { opts().close_timeout(time) };
     let mut server = options.bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
+    let began = Instant::now();
     let mut c = TcpStream::connect(server.local_addr()).unwrap();
     let expected = if client_is_due {
         let app = thread::spawn(move || {
@@ -1759,7 +1773,7 @@ fn deadline_met() {
         c.shutdown(Shutdown::Write).unwrap();
         let session = server.accept().unwrap();
         (&session).read_to_end(&mut Vec::new()).unwrap();
-        let mut lasts = session.report().lasted;
+        let mut lasts = began.elapsed();
         let mut answers = 0;
         for _ in 0..3 {
             thread::sleep(time);
@@ -2069,7 +2083,7 @@ fn survived_errors() {
             assert_eq!(all, b"abcdefghij");
         }
     });
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     assert_eq!(session.client().peer_addr(), peer);
     if rnd(2) == 0 {
         thread::sleep(ms(100));
