@@ -86,6 +86,25 @@ fn replies_to_a_departed_client_are_returned_to_the_sender() {
 }
 
 #[test]
+fn a_client_that_has_gone_cannot_end_the_session_of_the_next_one() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let gone = connect(server.local_addr());
+    let first = next_client(&server, &gone);
+    first.abort();
+    let mut stream = connect(server.local_addr());
+    let second = next_client(&server, &stream);
+    first.half_close();
+    first.finish();
+    first.abort();
+    first.extend();
+    assert!(first.is_closed() && !second.is_closed());
+    assert_ne!(first, second);
+    second.inbox().send("still here").unwrap();
+    second.finish();
+    assert_eq!(rest(&mut stream), b"still here");
+}
+
+#[test]
 fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();

@@ -4,7 +4,7 @@
 
 mod visitor;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::Mutex;
 use std::thread;
@@ -58,6 +58,29 @@ fn backpressure_blocks_a_client_while_the_application_does_not_read() {
     let session = server.accept().unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
     assert_eq!(received, written);
+}
+
+#[test]
+fn a_client_that_sends_no_newline_does_not_fill_the_memory() {
+    let _turn = TURN.lock();
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let control = server.control();
+    let mut client = connect(server.local_addr());
+    let before = status("self", "VmRSS:");
+    let application = thread::spawn(move || {
+        let session = server.accept().unwrap();
+        let lines: Vec<Option<String>> = session.bounded_lines(1 << 20).map(Result::ok).collect();
+        lines
+    });
+    let piece = vec![b'x'; 1 << 20];
+    (0..64).for_each(|_| client.write_all(&piece).unwrap());
+    becomes(64 << 20, || control.client().unwrap().traffic().received);
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < LIMIT, "{grown} KiB");
+    client.write_all(b"\nnext\n").unwrap();
+    drop(client);
+    let lines = in_time("the application", move || application.join().unwrap());
+    assert_eq!(lines, [None, Some("next".to_string())]);
 }
 
 #[test]

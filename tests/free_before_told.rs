@@ -35,7 +35,7 @@ fn consecutive_clients_closed_by_the_application_are_served_without_a_retry() {
     let clients = std::thread::spawn(move || {
         for number in 0..3000 {
             assert_eq!(rest(&mut connect(addr)), b"bye", "client {number}");
-            assert!(!control.client().is_some(), "client {number}");
+            assert!(control.client().is_none(), "client {number}");
         }
         control.stop();
     });

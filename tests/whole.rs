@@ -8,7 +8,9 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Busy, Chunk, Client, Message, Options, Reason, SendError, Session, SingleServer};
+use single_server::{
+    Busy, Chunk, Client, Message, Options, Reason, SendError, Session, Signal, SingleServer,
+};
 use visitor::*;
 
 #[test]
@@ -399,6 +401,75 @@ fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_en
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
         drop((lines, client));
     }
+}
+
+/// `std` cannot ask for a reset. So this client sends more than the server reads before the error.
+#[test]
+fn an_answer_cut_short_by_an_error_of_the_application_does_not_look_complete() {
+    let mut server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
+    let client = thread::spawn(move || {
+        let mut client = connect(addr);
+        client.write_all(&[b'?'; 100_000]).unwrap();
+        let end = client.read_to_end(&mut Vec::new());
+        control.stop();
+        (client.local_addr().unwrap(), end)
+    });
+    server.serve(|session| -> Result<(), String> {
+        session.next_chunk();
+        session.write_all(b"half of the ans").map_err(|e| e.to_string())?;
+        Err("the disk is full".into())
+    });
+    let (peer, end) = client.join().unwrap();
+    assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    // The error is signalled before the end that it causes.
+    let all: Vec<Signal> = signals.iter().collect();
+    let failed = Signal::Failed { peer, text: "the disk is full".to_string() };
+    assert_eq!(all[..2], [Signal::Connected(peer), failed], "{all:?}");
+    assert!(
+        matches!(all[2], Signal::ProducerFinished(report) if report.reason == Reason::Aborted),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn an_error_of_the_application_after_the_end_of_its_session_is_signalled_and_aborts_nobody() {
+    let mut server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
+    let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
+    let first = connect(addr);
+    let mut clients = Some(());
+    let mut second = None;
+    server.serve(|session| {
+        if clients.take().is_none() {
+            let written = session.write_all(b"served").map_err(|e| e.to_string());
+            control.stop();
+            return written;
+        }
+        second = Some(connect(addr));
+        assert_eq!(session.wait_until_over().reason, Reason::Replaced);
+        Err("too late".to_string())
+    });
+    assert_eq!(rest(&mut second.unwrap()), b"served");
+    let failed = Signal::Failed { peer: first.local_addr().unwrap(), text: "too late".to_string() };
+    let all: Vec<Signal> = signals.iter().collect();
+    assert!(all.contains(&failed), "{all:?}");
+    assert!(!all.iter().any(|s| matches!(s, Signal::ProducerFinished(r) if r.reason == Reason::Aborted)));
+}
+
+#[test]
+fn what_is_queued_for_a_client_becomes_discarded_when_its_session_is_aborted() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let stream = connect(server.local_addr());
+    let client = next_client(&server, &stream);
+    client.inbox().send(vec![b'x'; 30 << 20]).unwrap(); // more than the kernel takes for a client that does not read
+    let traffic = client.traffic();
+    assert_eq!((client.report(), traffic.sent + traffic.queued), (None, 30 << 20));
+    client.abort();
+    let report = client.report().expect("the session has ended");
+    let traffic = client.traffic();
+    assert_eq!((traffic.sent, traffic.queued), (report.sent, 0));
+    assert!(report.discarded > 0);
+    assert_eq!(report.sent + report.discarded, 30 << 20);
 }
 
 #[test]

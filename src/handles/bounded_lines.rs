@@ -130,8 +130,8 @@ impl BoundedLines<'_, '_> {
 
     /// The client has closed its side. What comes after the last newline is a line, unless it is empty.
     fn last(&mut self) -> Option<io::Result<String>> {
-        let skips = mem::replace(&mut self.state, State::Done) == State::Skipping;
-        if skips || self.line.is_empty() {
+        self.state = State::Done;
+        if self.line.is_empty() {
             return None;
         }
         Some(self.complete(self.line.len() > self.max))

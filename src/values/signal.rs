@@ -228,3 +228,30 @@ impl fmt::Display for Signal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(error: &str) -> (String, String) {
+        let signal = Signal::failed(([127, 0, 0, 1], 7).into(), error);
+        let line = signal.to_string();
+        match signal {
+            Signal::Failed { text, .. } => (text, line),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_error_is_cut_between_two_characters() {
+        let (text, _) = failed(&"\u{20ac}".repeat(500)); // three bytes each
+        assert_eq!((text.len(), text.capacity()), (1023, 1023));
+    }
+
+    #[test]
+    fn the_text_of_an_error_stays_one_line_of_a_log() {
+        let (text, line) = failed("not a number: 1\nclosed 127.0.0.1:8\u{1b}[2J");
+        assert_eq!(text, "not a number: 1\nclosed 127.0.0.1:8\u{1b}[2J");
+        assert_eq!(line, "failed 127.0.0.1:7: not a number: 1 closed 127.0.0.1:8 [2J");
+    }
+}
