@@ -279,9 +279,9 @@ impl SingleServer {
     /// What the closure returns decides how the session ends:
     ///
     /// - `Ok(())` [finishes](Client::finish) it: everything written is sent, and then the connection is closed.
-    /// - An error [aborts](Client::abort) it, so an answer that is not complete does not look complete, and is signalled as
-    ///   [`Signal::Failed`]. The next client is served. Any error that can be displayed will do. The closure has to name its
-    ///   type if it uses `?`.
+    /// - An error [aborts](Client::abort) it, and is signalled as [`Signal::Failed`]. What has not been sent is discarded, and the
+    ///   client sees a reset if it has sent something that is unread, or sends more: the answer does not look complete. Then the
+    ///   next client is served. Any error that can be displayed will do; a closure that uses `?` has to name its type.
     ///
     /// To stop the server from within the closure, take a [`Control`] before, call its [`stop`](Control::stop), and return:
     /// what was written is still sent, within the [stop timeout](Options::stop_timeout).
@@ -322,7 +322,7 @@ impl SingleServer {
     ///             break;
     ///         }
     ///         let number: u32 = line.parse()?; // the session is aborted, and the signal says "invalid digit found in string"
-    ///         writeln!(out, "{}", number + 1)?;
+    ///         writeln!(out, "{}", u64::from(number) + 1)?;
     ///     }
     ///     Ok(())
     /// });

@@ -36,11 +36,11 @@ impl<'a> Session<'a> {
     ///
     /// # Errors
     ///
-    /// [`InvalidData`](io::ErrorKind::InvalidData) for a line that is longer, which the error says, or that is not valid
-    /// UTF-8. The next line can be read after that: what is left of this one is skipped, without being kept.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a line that is longer, naming the limit, or that is not valid UTF-8. The
+    /// iterator then goes on with the next line, and drops what is left of this one.
     ///
-    /// As for reading, if the session was cut short; then no more lines come. After a
-    /// [read timeout](Session::set_read_timeout) the same iterator can be asked again, and no byte is lost.
+    /// As for reading if the session was cut short, and then no more lines. After a
+    /// [read timeout](Session::set_read_timeout) the iterator can be asked again, and no byte is lost.
     ///
     /// # Examples
     ///

@@ -53,11 +53,11 @@ use crate::values::signal::Report;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// An inbox can also go to another thread, which then sends while this one reads. A program whose own events must interrupt
-/// the reading, or that outlives one session in a single loop, takes [messages](crate::Outbox) instead.
+/// An inbox can also go to another thread, which then sends while this one reads. If your program has events of its own, to be
+/// handled while it waits for bytes, use [messages](crate::Outbox) instead of sessions.
 ///
-/// Read also through `&session`, for code that wants a reader and a writer at a time. `Read::by_ref` and `Write::by_ref` are
-/// both there, so name the one that is meant: `Read::by_ref(session)`.
+/// `&Session` reads and writes, too, for code that needs a reader and a writer at a time. Both `Read` and `Write` have a method
+/// `by_ref`, so name the trait: `Read::by_ref(session)`.
 #[derive(Debug)]
 #[must_use = "dropping the session finishes it"]
 pub struct Session<'a> {
@@ -235,7 +235,7 @@ impl<'a> Session<'a> {
     }
 }
 
-/// How a session ends. See [`Client`] for an abort and a half-close.
+/// How a session ends. To abort or half-close it, use its [`client`](Session::client).
 impl Session<'_> {
     /// Finishes the session and waits until everything written has been sent, or can no longer be; returns the report.
     ///
