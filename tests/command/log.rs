@@ -1,0 +1,123 @@
+//! The lines on standard error: refusals are summarised, and a blocked standard error never stalls the server.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use single_server::{Refusal, Signal, SingleServer};
+
+use crate::processes::*;
+use crate::visitor::*;
+
+#[test]
+fn refusals_are_summarised_once_a_second() {
+    let echo = start(&["echo"], |_| {});
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    let began = Instant::now();
+    for _ in 0..3000 {
+        rest(&mut connect(echo.addr));
+    }
+    served.shutdown(Shutdown::Write).unwrap();
+    rest(&mut served);
+    echo.line_with("connected ");
+    let (mut lines, mut count) = (0, 0);
+    while count < 3000 {
+        let line = echo.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["refused", peer, "busy"] if peer.ends_with(':') => count += 1,
+            ["refused", more, "more,", "the", "last", _, "busy"] => count += more.parse::<u64>().unwrap(),
+            // The log could not keep up with the storm, and says by how much.
+            ["missed", missed, "events"] => count += missed.parse::<u64>().unwrap(),
+            ["closed", ..] => continue,
+            _ => panic!("{line}"),
+        }
+        lines += 1;
+    }
+    let seconds = began.elapsed().as_secs();
+    // Each burst that overflows the log is a line too.
+    assert!(lines <= 2 * (seconds + 3), "{lines} lines in {seconds} s");
+}
+
+#[test]
+fn a_blocked_standard_error_does_not_stall_the_server() {
+    // The pipe is never read from after the first line. What fits is 64 KiB; what happens makes far more.
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    command.args(["-l", "0", "-a", "127.0.0.1", "echo"]).stdin(Stdio::null()).stderr(Stdio::piped());
+    let mut child = Killed::start(&mut command);
+    let mut errors = std::io::BufReader::with_capacity(128, child.0.stderr.take().unwrap());
+    let mut line = String::new();
+    std::io::BufRead::read_line(&mut errors, &mut line).unwrap();
+    let addr = line.trim().strip_prefix("listening on ").unwrap().parse().unwrap();
+    let id = child.0.id().to_string();
+    let mut memory = 0;
+    for number in 0..4000 {
+        let mut client = connect(addr);
+        client.write_all(b"hello").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        assert_eq!(rest(&mut client), b"hello", "client {number}");
+        if number == 1000 {
+            memory = status(&id, "VmRSS:");
+        }
+    }
+    let grown = status(&id, "VmRSS:") - memory;
+    assert!(grown < 1024, "{grown} KiB");
+}
+
+#[test]
+fn each_signal_prints_as_one_line() {
+    let peer = "192.0.2.1:40000".parse().unwrap();
+    let refused = Signal::Refused { peer, why: Refusal::NotAllowed };
+    assert_eq!(refused.to_string(), "refused 192.0.2.1:40000: not allowed");
+    assert_eq!(Signal::Missed(7).to_string(), "missed 7 events");
+    assert_eq!(Signal::Connected(peer).to_string(), "connected 192.0.2.1:40000");
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let signals = server.signal();
+    let client = connect(server.local_addr());
+    let peer = next_connected(&signals);
+    server.stop().unwrap();
+    let last = signals.recv_timeout(DEADLINE).unwrap().to_string();
+    assert!(last.starts_with(&format!("closed {peer}: server stopped, 0 bytes in, 0 bytes out, ")), "{last}");
+    drop(client);
+}
+
+#[test]
+fn the_line_of_a_closed_session_gives_the_reason() {
+    let closed = |echo: &Running| echo.line_with("closed ").split(": ").nth(1).unwrap().to_string();
+    let echo = start(&["--busy", "replace", "--idle-timeout", "1", "echo"], |_| {});
+    // What was on its way when a connection is cut may be counted as sent or as discarded, so that is not compared.
+    let mut client = connect(echo.addr);
+    ping(&mut client).unwrap();
+    let mut newer = connect(echo.addr);
+    ping(&mut newer).unwrap();
+    assert!(closed(&echo).starts_with("replaced, 4 bytes in, "));
+    rest(&mut newer);
+    assert!(closed(&echo).starts_with("idle, 4 bytes in, 4 bytes out, "));
+    let mut client = connect(echo.addr);
+    client.write_all(b"unread").unwrap();
+    reset(client);
+    assert!(closed(&echo).starts_with("connection reset, 6 bytes in, "));
+    let mut client = connect(echo.addr);
+    let _ = client.write_all(&vec![0; 40 << 20]); // until it is cut
+    let line = closed(&echo);
+    assert!(line.starts_with("stalled, ") && line.contains(" discarded, "), "{line}");
+}
+
+#[test]
+fn the_last_refusals_are_summarised_before_the_command_exits() {
+    let echo = start(&["--once", "echo"], |_| {});
+    let mut served = connect(echo.addr);
+    ping(&mut served).unwrap();
+    for _ in 0..3 {
+        rest(&mut connect(echo.addr));
+    }
+    drop(served);
+    let mut count = 0;
+    while count < 3 {
+        let line = echo.line_with("refused ");
+        let words: Vec<&str> = line.split(' ').collect();
+        count += words[1].parse().unwrap_or(1);
+    }
+}
