@@ -20,15 +20,15 @@ macro_rules! page {
     };
 }
 
-/// A stage of the course: its page, and its program, which the page only links to.
+/// A stage of the course: its page, and its program, which the page only links to. Only the first one is unfolded.
 macro_rules! stage {
-    ($name:ident) => {
+    ($name:ident $($open:literal)?) => {
         #[doc = include_str!("guide/stages/links.md")]
         #[doc = include_str!(concat!("guide/stages/", stringify!($name), ".md"))]
         ///
         /// # The program
         ///
-        /// <details><summary>All of it</summary>
+        #[doc = concat!("<details", $($open,)? "><summary>All of it</summary>")]
         ///
         /// ```rust,no_run
         #[doc = include_str!(concat!("guide/stages/", stringify!($name), ".rs"))]
@@ -42,7 +42,7 @@ macro_rules! stage {
 #[doc = include_str!("guide/stages/links.md")]
 #[doc = include_str!("guide/how_it_works.md")]
 pub mod how_it_works {
-    stage!(s0_naive);
+    stage!(s0_naive " open");
     stage!(s1_told);
     stage!(s2_whole);
     stage!(s3_one_end);

@@ -402,7 +402,7 @@ fn applied(before: &str, page: &str) -> String {
     let mut removed = vec![false; before.len()];
     let mut added = vec![Vec::new(); before.len() + 1]; // in front of each line, and at the end
     for block in blocks(page, "diff") {
-        for hunk in block.split(|line| line.starts_with("@@")) {
+        for hunk in block.split(|line| line.starts_with("@@")).filter(|hunk| !hunk.is_empty()) {
             let old: Vec<&str> = hunk.iter().filter(|l| !l.starts_with('+')).map(|l| text(l)).collect();
             let places: Vec<usize> = (0..before.len()).filter(|at| before[*at..].starts_with(&old)).collect();
             assert_eq!(places.len(), 1, "places of this change:\n{}", hunk.join("\n"));
