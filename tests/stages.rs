@@ -153,17 +153,21 @@ fn successor(server: SocketAddr, go_on: Sender<()>) -> io::Result<char> {
     Ok(char::from(answer[0]))
 }
 
-/// An application that hangs up at each piece that begins with a "q". It waits before each but the first.
+/// An application that hangs up at the first piece that begins with a "q". It waits before the others, answers the first
+/// of them, and hangs up again.
 fn hangs_up(gate: Receiver<()>) -> impl FnMut(&[u8]) -> Answer {
-    let mut is_first = true;
+    let mut pieces = 0;
     move |bytes| {
-        if bytes.first() != Some(&b'q') {
-            return capitals(bytes);
+        if bytes.first() == Some(&b'q') {
+            pieces += 1;
+            if pieces > 1 {
+                let _ = gate.recv_timeout(DEADLINE);
+            }
+            if pieces != 2 {
+                return None;
+            }
         }
-        if !std::mem::take(&mut is_first) {
-            let _ = gate.recv_timeout(DEADLINE);
-        }
-        None
+        capitals(bytes)
     }
 }
 
