@@ -20,23 +20,32 @@ mod s6_back_at_once;
 #[path = "../src/guide/stages/s7_stops.rs"]
 mod s7_stops;
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+mod visitor;
+
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::time::Duration;
+#[cfg(unix)]
+use std::{fs::File, io::BufRead, io::BufReader, process::Command, process::Stdio};
+
+use visitor::{in_time, DEADLINE};
 
 const LOCAL: &str = "127.0.0.1:0";
-
-/// Only a hang takes this long.
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Long enough to see that something does not happen. A busy machine only makes the test see less.
 const MOMENT: Duration = Duration::from_millis(100);
 
 type Answer = Option<Vec<u8>>;
+
+/// Runs a client; a hang is a failure.
+fn run<T: Send + 'static>(
+    server: SocketAddr,
+    client: impl FnOnce(SocketAddr) -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    in_time("the client", move || client(server))
+}
 
 fn capitals(bytes: &[u8]) -> Answer {
     Some(bytes.to_ascii_uppercase())
@@ -121,18 +130,18 @@ fn letter(server: SocketAddr) -> io::Result<char> {
 fn a_half_closed_client_gets_its_answer_and_nobody_else_does() {
     let (open, gate) = channel();
     let told = s1_told::start(LOCAL, slow(gate, DEADLINE)).unwrap();
-    assert_eq!(half_close(told.addr).unwrap(), "");
+    assert_eq!(run(told.addr, half_close).unwrap(), "");
     drop(open);
-    assert_eq!(letter(told.addr).unwrap(), 'H');
+    assert_eq!(run(told.addr, letter).unwrap(), 'H');
 
     let (_closed, gate) = channel();
     let server = s2_whole::start(LOCAL, any(slow(gate, MOMENT))).unwrap();
-    assert_eq!(half_close(server.addr).unwrap(), "HELLO");
-    assert_eq!(letter(server.addr).unwrap(), 'B');
+    assert_eq!(run(server.addr, half_close).unwrap(), "HELLO");
+    assert_eq!(run(server.addr, letter).unwrap(), 'B');
     let (_closed, gate) = channel();
     let server = s7_stops::start(LOCAL, limits7(), any(slow(gate, MOMENT))).unwrap();
-    assert_eq!(half_close(server.addr).unwrap(), "HELLO");
-    assert_eq!(letter(server.addr).unwrap(), 'B');
+    assert_eq!(run(server.addr, half_close).unwrap(), "HELLO");
+    assert_eq!(run(server.addr, letter).unwrap(), 'B');
 }
 
 // Stage 3.
@@ -177,15 +186,15 @@ fn an_end_that_comes_late_does_not_end_the_next_session() {
     if cfg!(target_os = "linux") {
         let (go_on, gate) = channel();
         let whole = s2_whole::start(LOCAL, any(hangs_up(gate))).unwrap();
-        successor(whole.addr, go_on).expect_err("the second session is ended");
+        run(whole.addr, |addr| successor(addr, go_on)).expect_err("the second session is ended");
     }
 
     let (go_on, gate) = channel();
     let server = s3_one_end::start(LOCAL, any(hangs_up(gate))).unwrap();
-    assert_eq!(successor(server.addr, go_on).unwrap(), 'B');
+    assert_eq!(run(server.addr, |addr| successor(addr, go_on)).unwrap(), 'B');
     let (go_on, gate) = channel();
     let server = s7_stops::start(LOCAL, impatient(), any(hangs_up(gate))).unwrap();
-    assert_eq!(successor(server.addr, go_on).unwrap(), 'B');
+    assert_eq!(run(server.addr, |addr| successor(addr, go_on)).unwrap(), 'B');
 }
 
 // Stage 4.
@@ -217,13 +226,13 @@ fn reports() -> impl FnMut(&[u8]) -> Answer {
 #[test]
 fn a_client_that_goes_on_sending_gets_the_whole_answer() {
     let one_end = s3_one_end::start(LOCAL, any(reports())).unwrap();
-    let length = talker(one_end.addr, 1024).unwrap();
+    let length = run(one_end.addr, |addr| talker(addr, 1024)).unwrap();
     assert!(length < REPORT, "{length}");
 
     let server = s4_arrives::start(LOCAL, any(reports())).unwrap();
-    assert_eq!(talker(server.addr, 8).unwrap(), REPORT);
+    assert_eq!(run(server.addr, |addr| talker(addr, 8)).unwrap(), REPORT);
     let server = s7_stops::start(LOCAL, limits7(), any(reports())).unwrap();
-    assert_eq!(talker(server.addr, 8).unwrap(), REPORT);
+    assert_eq!(run(server.addr, |addr| talker(addr, 8)).unwrap(), REPORT);
 }
 
 // Stage 5.
@@ -237,16 +246,16 @@ fn never_reads(server: SocketAddr) -> io::Result<usize> {
 #[test]
 fn a_client_that_never_reads_is_slowed_down_and_timed_out() {
     let arrives = s4_arrives::start(LOCAL, any(capitals)).unwrap();
-    assert_eq!(never_reads(arrives.addr).unwrap(), 32);
+    assert_eq!(run(arrives.addr, never_reads).unwrap(), 32);
 
     // If the client gets no processor time for so long, it is timed out earlier.
     let silence = Duration::from_millis(20);
     let server = s5_bounded::start(LOCAL, limits5(silence), any(capitals)).unwrap();
-    let sent = never_reads(server.addr).unwrap();
+    let sent = run(server.addr, never_reads).unwrap();
     assert!(sent < 32, "{sent}");
     let limits = s7_stops::Limits { silence, ..limits7() };
     let server = s7_stops::start(LOCAL, limits, any(capitals)).unwrap();
-    let sent = never_reads(server.addr).unwrap();
+    let sent = run(server.addr, never_reads).unwrap();
     assert!(sent < 32, "{sent}");
 }
 
@@ -269,14 +278,14 @@ fn comes_back(server: SocketAddr) -> io::Result<char> {
 fn a_client_that_closes_and_connects_again_at_once_is_served() {
     let (_closed, gate) = channel();
     let bounded = s5_bounded::start(LOCAL, limits5(DEADLINE), any(slow(gate, DEADLINE))).unwrap();
-    comes_back(bounded.addr).expect_err("it is refused");
+    run(bounded.addr, comes_back).expect_err("it is refused");
 
     let (_closed, gate) = channel();
     let server = s6_back_at_once::start(LOCAL, limits6(), any(slow(gate, MOMENT))).unwrap();
-    assert_eq!(comes_back(server.addr).unwrap(), 'B');
+    assert_eq!(run(server.addr, comes_back).unwrap(), 'B');
     let (_closed, gate) = channel();
     let server = s7_stops::start(LOCAL, limits7(), any(slow(gate, MOMENT))).unwrap();
-    assert_eq!(comes_back(server.addr).unwrap(), 'B');
+    assert_eq!(run(server.addr, comes_back).unwrap(), 'B');
 }
 
 // Stage 7.
@@ -317,37 +326,45 @@ fn early_client(server: SocketAddr, patience: Duration, release: impl FnOnce()) 
     Ok(char::from(answer[0]))
 }
 
+/// The environment variable that makes this program the server without descriptors.
+const STAGE: &str = "STAGE_WITHOUT_DESCRIPTORS";
+
 #[cfg(unix)]
 #[test]
 fn a_lack_of_descriptors_does_not_end_the_server() {
-    const STAGE: &str = "STAGE_WITHOUT_DESCRIPTORS";
     if let Ok(stage) = std::env::var(STAGE) {
         return be_without_descriptors(&stage);
     }
     for (stage, patience) in [("6", DEADLINE), ("7", MOMENT)] {
-        // A process of its own: the clients and the other tests need descriptors, too.
-        let mut child = Command::new("sh")
-            .args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\" --nocapture"])
-            .arg(std::env::current_exe().unwrap())
-            .arg("a_lack_of_descriptors_does_not_end_the_server")
-            .env(STAGE, stage)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let addr = lines.find_map(|line| line.unwrap().parse().ok()).expect("an address");
-        let release = || child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-        let result = early_client(addr, patience, release);
-        drop(child.stdin.take()); // tells it to exit
-        child.wait().unwrap();
+        let result = in_time("the client", move || without_descriptors(stage, patience));
         if stage == "6" {
             result.expect_err("the acceptor has panicked");
         } else {
             assert_eq!(result.unwrap(), 'B');
         }
     }
+}
+
+/// Runs the client against a stage in a process of its own: the clients and the other tests need descriptors, too.
+#[cfg(unix)]
+fn without_descriptors(stage: &str, patience: Duration) -> io::Result<char> {
+    let mut child = Command::new("sh")
+        .args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .arg("a_lack_of_descriptors_does_not_end_the_server")
+        .env(STAGE, stage)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let addr = lines.find_map(|line| line.unwrap().parse().ok()).expect("an address");
+    let release = || child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    let result = early_client(addr, patience, release);
+    drop(child.stdin.take()); // tells it to exit
+    child.wait().unwrap();
+    result
 }
 
 /// The process: opens files until it has no descriptor left, and closes them when it is sent a line.
