@@ -37,6 +37,9 @@ const LOCAL: &str = "127.0.0.1:0";
 /// Long enough to see that something does not happen. A busy machine only makes the test see less.
 const MOMENT: Duration = Duration::from_millis(100);
 
+/// For limits that no test waits for.
+const NEVER: Duration = Duration::from_secs(600);
+
 type Answer = Option<Vec<u8>>;
 
 /// Runs a client; a hang is a failure.
@@ -71,11 +74,11 @@ fn limits5(silence: Duration) -> s5_bounded::Limits {
 }
 
 fn limits6() -> s6_back_at_once::Limits {
-    s6_back_at_once::Limits { silence: DEADLINE, grace: DEADLINE, handover: DEADLINE }
+    s6_back_at_once::Limits { silence: NEVER, grace: NEVER, handover: NEVER }
 }
 
 fn limits7() -> s7_stops::Limits {
-    s7_stops::Limits { silence: DEADLINE, grace: DEADLINE, handover: DEADLINE }
+    s7_stops::Limits { silence: NEVER, grace: NEVER, handover: NEVER }
 }
 
 /// For tests in which a client is refused.
@@ -129,7 +132,7 @@ fn letter(server: SocketAddr) -> io::Result<char> {
 #[test]
 fn a_half_closed_client_gets_its_answer_and_nobody_else_does() {
     let (open, gate) = channel();
-    let told = s1_told::start(LOCAL, slow(gate, DEADLINE)).unwrap();
+    let told = s1_told::start(LOCAL, slow(gate, NEVER)).unwrap();
     assert_eq!(run(told.addr, half_close).unwrap(), "");
     drop(open);
     assert_eq!(run(told.addr, letter).unwrap(), 'H');
@@ -170,7 +173,7 @@ fn hangs_up(gate: Receiver<()>) -> impl FnMut(&[u8]) -> Answer {
         if bytes.first() == Some(&b'q') {
             pieces += 1;
             if pieces > 1 {
-                let _ = gate.recv_timeout(DEADLINE);
+                let _ = gate.recv_timeout(NEVER);
             }
             if pieces != 2 {
                 return None;
@@ -277,7 +280,7 @@ fn comes_back(server: SocketAddr) -> io::Result<char> {
 #[test]
 fn a_client_that_closes_and_connects_again_at_once_is_served() {
     let (_closed, gate) = channel();
-    let bounded = s5_bounded::start(LOCAL, limits5(DEADLINE), any(slow(gate, DEADLINE))).unwrap();
+    let bounded = s5_bounded::start(LOCAL, limits5(NEVER), any(slow(gate, NEVER))).unwrap();
     run(bounded.addr, comes_back).expect_err("it is refused");
 
     let (_closed, gate) = channel();
@@ -302,6 +305,7 @@ fn a_server_that_is_stopped_frees_its_port_and_ends_its_threads() {
     };
     let mut server = s7_stops::start(LOCAL, limits7(), application).unwrap();
     let mut client = TcpStream::connect(server.addr).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
     client.write_all(b"hello").unwrap();
     client.read_exact(&mut [0; 5]).unwrap();
     server.stop(MOMENT);
