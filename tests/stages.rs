@@ -308,7 +308,10 @@ fn a_server_that_is_stopped_frees_its_port_and_ends_its_threads() {
     client.set_read_timeout(Some(DEADLINE)).unwrap();
     client.write_all(b"hello").unwrap();
     client.read_exact(&mut [0; 5]).unwrap();
-    server.stop(MOMENT);
+    let server = in_time("stop", move || {
+        server.stop(MOMENT);
+        server
+    });
     TcpListener::bind(server.addr).expect("the port is free");
     assert_eq!(client.read(&mut [0]).unwrap(), 0);
     // The application is dropped with its thread, once the acceptor and the reader have exited.
