@@ -118,7 +118,7 @@ fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
             Err(SendError::Full(_)) if taken > 20 << 20 => {
                 panic!("a client that does not read took {taken} bytes")
             }
-            // Full for the moment, or because the writer is blocked. Blocked, if no room is made for 300 ms.
+            // Full for the moment, or because the writer is blocked. Blocked, if no room is made for 150 ms.
             Err(SendError::Full(bytes)) => {
                 let (done, waited) = std::sync::mpsc::channel();
                 let waiting = inbox.clone();
@@ -127,7 +127,7 @@ fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
                     let _ = done.send(());
                     sent
                 });
-                match waited.recv_timeout(std::time::Duration::from_millis(300)) {
+                match waited.recv_timeout(std::time::Duration::from_millis(150)) {
                     Ok(()) => {
                         thread.join().unwrap().unwrap();
                         taken += 50_000;
@@ -290,7 +290,7 @@ fn unaddressed_bytes_sent_while_a_session_ends_are_delivered_or_counted() {
         report.sent + report.discarded
     };
     let mut random = Random(9);
-    let until = Instant::now() + Duration::from_secs(4);
+    let until = Instant::now() + Duration::from_millis(1500);
     while Instant::now() < until {
         while echo.inbox.try_send("x").is_ok() {
             accepted += 1;

@@ -13,7 +13,7 @@ use single_server::{Busy, Message, Options, Reason, Signal};
 use crate::visitor::*;
 
 const NEVER: Duration = Duration::from_secs(2 * DEADLINE.as_secs());
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(60);
 
 fn policies() -> [Busy; 2] {
     [Busy::Drop, Busy::tell("busy")]

@@ -100,10 +100,10 @@ fn all_senders_that_have_room_are_woken_even_if_they_wake_out_of_order() {
         let send = move || sent.send(inbox.send(vec![b'2'; length]).is_ok()).unwrap();
         thread::Builder::new().name(name.into()).spawn(send).unwrap()
     };
-    let mut senders = vec![sender("large, roomy", 30 << 20)];
-    all_asleep("large, roomy", 1);
-    senders.extend((0..SENDERS).map(|_| sender("small, roomy", 1)));
-    all_asleep("small, roomy", SENDERS);
+    let mut senders = vec![sender("roomy-large", 30 << 20)];
+    all_asleep("roomy-large", 1);
+    senders.extend((0..SENDERS).map(|_| sender("roomy-small", 1)));
+    all_asleep("roomy-small", SENDERS);
     // Now there is room for all of them at once. No more room is made until the large message has been written, and the
     // client does not read that one.
     client.read_exact(&mut vec![0; 32 << 20]).unwrap();

@@ -89,9 +89,9 @@ pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
-/// Writes until the kernel takes nothing for 500 ms. Returns how many bytes it took.
+/// Writes until the kernel takes nothing for 150 ms. Returns how many bytes it took.
 pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
-    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
     let piece = vec![b'x'; 1 << 20];
     let mut written = 0;
     while let Ok(count) = stream.write(&piece) {

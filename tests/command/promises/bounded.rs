@@ -102,7 +102,7 @@ fn backpressure_blocks_a_sender_while_the_client_does_not_read() {
             let _ = sent.send(());
         }
     });
-    while progress.recv_timeout(Duration::from_millis(500)).is_ok() {}
+    while progress.recv_timeout(Duration::from_millis(150)).is_ok() {}
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
     drop(server);
