@@ -15,12 +15,11 @@ mod alone;
 mod faults;
 #[cfg(target_os = "linux")]
 pub mod network;
-#[cfg(target_os = "linux")]
 mod proc;
 
-pub use alone::*;
 #[cfg(target_os = "linux")]
-pub use {faults::*, proc::*};
+pub use faults::*;
+pub use {alone::*, proc::*};
 
 /// A process that is killed at the end of the test, even if the test panics.
 pub struct Killed(pub Child, Mark);
