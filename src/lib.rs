@@ -79,14 +79,19 @@ mod server;
 
 /// What the application holds.
 mod handles {
-    pub(crate) mod bounded_lines;
     pub(crate) mod client;
     pub(crate) mod control;
     pub(crate) mod inbox;
     pub(crate) mod message;
     pub(crate) mod outbox;
+
+    // The documentation lists the methods of `Session` in this order.
     pub(crate) mod session;
+
+    pub(crate) mod bounded_lines;
     mod session_io;
+
+    mod session_end;
 }
 
 /// One file a thread.
