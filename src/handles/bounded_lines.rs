@@ -35,7 +35,8 @@ impl<'a> Session<'a> {
     /// memory at a time.
     ///
     /// The iterator takes nothing of what follows the newline. So a protocol that announces bytes in header lines can read the
-    /// lines with it, drop it, and then read these bytes from the session.
+    /// lines with it, drop it, and then read these bytes from the session. Otherwise keep one iterator for the session: what is
+    /// left of a line that was too long is dropped by the same one only.
     ///
     /// # Errors
     ///

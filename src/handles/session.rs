@@ -65,7 +65,7 @@ use crate::values::chunk::Chunk;
 /// | `writeln!(session, …)` in a loop over its lines | E0499, E0502 or E0382: `session` is borrowed or moved | `let mut out = session.inbox();` before the loop, then `writeln!(out, …)` |
 /// | `app(session, session.inbox())` | E0382 or E0502 | `let out = session.inbox();`, then `app(session, out)` |
 /// | `session.close()` in the closure of [`serve`](crate::SingleServer::serve) | E0507: cannot move out of `*session` | return `Ok(())`; for the report, use [`accept`](crate::SingleServer::accept) in a loop, or the [signals](crate::SingleServer::signal) |
-/// | `Ok(())` at the end of that closure | E0282 or E0283: type annotations needed | name the type: <code>\|session\| -> io::Result<()> { … }</code> |
+/// | `Ok(())` at the end of that closure | E0282 or E0283: type annotations needed | name the type: `\|session\| -> io::Result<()> { … }` |
 /// | `session.by_ref()` | E0034: multiple `by_ref` found | `Read::by_ref(session)` |
 /// | the session in another thread | E0277: cannot be shared between threads | move `session.inbox()` or `session.client().clone()` there |
 ///

@@ -29,7 +29,7 @@ impl Session<'_> {
     }
 
     /// Waits until the session has ended, by whatever cause, and returns the report: the client's, the server's, or a
-    /// [`Client`] of it on another thread.
+    /// [`Client`](crate::Client) of it on another thread.
     ///
     /// The client's FIN alone is not the end: the application may still answer.
     ///
