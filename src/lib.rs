@@ -61,10 +61,11 @@
 //!
 //! - [`guide::embedding`]: the server inside your program, with three complete examples
 //! - [`guide::how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
+//! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`guide::panics`]: what happens when something panics
 //!
-//! The README describes the command, and lists the limits and the promises.
+//! The README describes the command and lists the limits; [`guide::recipes`] has more commands.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

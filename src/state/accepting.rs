@@ -7,7 +7,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::account::Output;
-use super::looking::View;
 use super::machine::{Machine, Session};
 use super::phase::Phase;
 use super::record::Record;
@@ -80,20 +79,11 @@ impl Machine {
 
 /// The steps, under the lock.
 impl Slot {
-    /// The live session, and what a look at its connection needs; `None` if nobody is connected. The look itself is made
-    /// without the lock, for which the reader and the writer would have to wait meanwhile. Only the acceptor begins sessions,
-    /// so the next step of the machine is still about the same one.
-    pub(crate) fn met(&self) -> Option<(Arc<Record>, View)> {
-        let state = self.lock();
-        let session = state.session.as_ref().filter(|_| state.machine.is_busy())?;
-        Some((session.record.clone(), state.view()))
-    }
-
     /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
     /// the server stops.
     pub(crate) fn wait_until_free(&self) {
-        let seen = self.met().map_or(Seen::Nothing, |(_, view)| view.look());
         let mut state = self.lock();
+        let seen = state.look();
         state.machine.note(seen, Instant::now());
         // What was found must be carried out first.
         self.carry_out(state);
@@ -103,19 +93,12 @@ impl Slot {
         }
     }
 
-    /// A newcomer has met a live session at `start`. Waits for the slot, and looks at the connection: first as `view` has it, or
-    /// not at all without one. Returns whether the slot is free.
-    pub(crate) fn wait_for_handover(
-        &self,
-        mut view: Option<View>,
-        start: Instant,
-        patience: Patience,
-    ) -> bool {
-        let looks = view.is_some();
+    /// A newcomer has met a live session at `start`. Waits for the slot, and looks at the connection if `looks` is set. Returns
+    /// whether the slot is free.
+    pub(crate) fn wait_for_handover(&self, looks: bool, start: Instant, patience: Patience) -> bool {
         loop {
-            // Not kept while waiting: only the slot keeps the connection open.
-            let seen = view.take().map_or(Seen::Nothing, |view| view.look());
             let mut state = self.lock();
+            let seen = if looks { state.look() } else { Seen::Nothing };
             match state.machine.meet(seen, start, patience, Instant::now()) {
                 // What was found must be carried out first: the reader or the application may wait for it.
                 Meeting::Wait(_) if state.machine.has_effects() => self.carry_out(state),
@@ -128,9 +111,6 @@ impl Slot {
                     self.carry_out(state);
                     return meeting == Meeting::Free;
                 }
-            }
-            if looks {
-                view = Some(self.lock().view());
             }
         }
     }

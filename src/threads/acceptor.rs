@@ -124,8 +124,8 @@ impl Acceptor {
 
     /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self, peer: SocketAddr) -> bool {
-        let (live, view) = match self.slot.met() {
-            Some(met) => met,
+        let live = match self.slot.current() {
+            Some(live) => live,
             None => return true,
         };
         let start = Instant::now();
@@ -138,7 +138,7 @@ impl Acceptor {
         let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
         // In a storm from elsewhere the served client cannot have come back, and a look would disturb its connection.
         let may_be_back = !in_storm || live.peer.ip() == peer.ip();
-        let free = self.slot.wait_for_handover(Some(view).filter(|_| may_be_back), start, patience);
+        let free = self.slot.wait_for_handover(may_be_back, start, patience);
         let now = Instant::now();
         if !free && !in_vain && now - start >= handover {
             self.in_vain = Some((session, now + handover));
