@@ -1,6 +1,6 @@
 //! The guide: pages without code of their own, whose examples are run as tests.
 //!
-//! - [`embedding`]: the server inside a program, with three complete ones
+//! - [`embedding`]: the server inside a program, sessions or messages, and complete programs
 //! - [`how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
 //! - [`recipes`]: complete commands for common devices and services; [`coming_from`]: for users of other tools
 //! - [`promises`]: what the server guarantees, each with its test; [`performance`]: how fast it is

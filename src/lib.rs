@@ -59,7 +59,7 @@
 //!
 //! # Guide
 //!
-//! - [`guide::embedding`]: the server inside your program, with three complete examples
+//! - [`guide::embedding`]: the server inside your program, sessions or messages, and complete programs
 //! - [`guide::how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
 //! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use

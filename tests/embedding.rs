@@ -1,4 +1,4 @@
-//! Complete programs that embed the server, as an application would write them. Each is at most 40 lines, and each is run
+//! Complete programs that embed the server, as an application would write them. Each is at most 45 lines, and each is run
 //! against real clients.
 
 mod visitor;
