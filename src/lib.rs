@@ -60,7 +60,9 @@
 //! # Guide
 //!
 //! - [`guide::embedding`]: the server inside your program, sessions or messages, and complete programs
-//! - [`guide::how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
+//! - [`guide::how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who
+//!   change it
+//! - [`guide::decisions`]: what was tried and rejected, and the figures that decided
 //! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`guide::panics`]: what happens when something panics
