@@ -1,6 +1,6 @@
 //! The guide: pages without code of their own, whose examples are run as tests.
 //!
-//! - [`embedding`]: the server inside a program, with three complete ones
+//! - [`embedding`]: the server inside a program, sessions or messages, and complete programs
 //! - [`how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who change it
 //! - [`decisions`]: what was tried and rejected, and the figures that decided
 //! - [`recipes`]: complete commands for common devices and services; [`coming_from`]: for users of other tools

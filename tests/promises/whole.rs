@@ -132,8 +132,11 @@ fn reading_a_session_that_was_cut_short_is_an_error_and_not_the_end_of_the_strea
         assert_eq!(session.read(&mut []).unwrap(), 0);
         first.map_err(|(kind, _)| kind)
     };
-    let mut server =
-        Options::new().busy(Busy::Replace).idle_timeout(Duration::from_millis(500)).bind("127.0.0.1:0").unwrap();
+    let mut server = Options::new()
+        .busy(Busy::Replace)
+        .idle_timeout(Duration::from_millis(500))
+        .bind("127.0.0.1:0")
+        .unwrap();
     let addr = server.local_addr();
 
     drop(connect(addr));

@@ -1,7 +1,7 @@
 //! What the tests share. The test programs for the promises and for the command both include this folder, and the second
 //! one adds `processes` and `network`.
 
-#![allow(dead_code)] // each program uses only a part
+#![allow(dead_code, unused_imports)] // each program uses only a part
 
 mod bytes;
 mod clients;

@@ -1,5 +1,7 @@
 //! Processes: the command and others. All end with the test, and so does everything that they have started.
 
+#![allow(dead_code, unused_imports)] // not every system can use all of it
+
 use std::io::{self, BufRead};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
