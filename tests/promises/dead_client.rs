@@ -403,6 +403,8 @@ fn the_close_timeout_is_not_for_a_client_that_has_not_closed() {
     ping(&mut client).unwrap();
 }
 
+// Windows reports a reset only to a read or a write.
+#[cfg(not(windows))]
 #[test]
 fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_close_timeout() {
     let options = Options::new().close_timeout(SHORT).buffer_size(1000).depth(1);

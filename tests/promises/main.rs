@@ -9,6 +9,7 @@ mod apart;
 mod back_at_once;
 mod bounded;
 mod busy;
+mod cited;
 mod dead_client;
 mod embedding;
 mod free_before_told;

@@ -1,7 +1,7 @@
 //! Random sequences of actions by application and clients, checked against a small model of the promises.
 //!
 //! The model tracks who is connected, which bytes each side has yet to receive, and the byte counters. After every step
-//! the server must agree with it. A failing sequence prints its seed; run `MODEL_SEED=N cargo test --test model` to
+//! the server must agree with it. A failing sequence prints its seed; run `MODEL_SEED=N cargo test --test promises model` to
 //! repeat it.
 
 use std::collections::VecDeque;
@@ -224,7 +224,7 @@ fn random_sequences_agree_with_the_model() {
             world.server.stop().unwrap();
         });
         if let Err(panic) = run {
-            eprintln!("to repeat this sequence: MODEL_SEED={seed} cargo test --test model");
+            eprintln!("to repeat this sequence: MODEL_SEED={seed} cargo test --test promises model");
             std::panic::resume_unwind(panic);
         }
     }

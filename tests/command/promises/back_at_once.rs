@@ -3,6 +3,7 @@
 //! process that starts no other meanwhile.
 
 use std::io::{Read, Write};
+#[cfg(target_os = "linux")]
 use std::process::Command;
 use std::thread;
 
