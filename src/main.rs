@@ -5,8 +5,11 @@
 
 mod command {
     pub mod args;
+    pub mod buffer;
     pub mod draft;
+    pub mod environment;
     pub mod exec;
+    pub mod exit;
     pub mod forward;
     pub mod help;
     pub mod log;
@@ -14,6 +17,7 @@ mod command {
     pub mod pipe;
     #[cfg(not(unix))]
     pub mod pipes;
+    pub mod process;
     pub mod reaper;
     pub mod relay;
     pub mod request;
@@ -101,9 +105,10 @@ fn run(args: Args) -> io::Result<bool> {
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        Command::Exec { program, arguments, stderr } => {
-            let (complaints, reaper) = (complaints.clone(), Reaper::default());
-            let exec = Exec { program, arguments, stderr, idle_timeout, complaints, reaper };
+        Command::Exec { program, arguments, stderr, exit_timeout } => {
+            let (complaints, control, reaper) = (complaints.clone(), server.control(), Reaper::default());
+            let exec =
+                Exec { program, arguments, stderr, idle_timeout, exit_timeout, complaints, control, reaper };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {

@@ -4,12 +4,13 @@
 mod visitor;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use visitor::*;
 
@@ -18,6 +19,53 @@ const THREADS: u64 = 5;
 
 fn threads(running: &Running) -> u64 {
     status(&running.id(), "Threads:")
+}
+
+/// A file that a process writes, gone at the end of the test.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("single-server-exec-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
+        Scratch(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.0).unwrap_or_default()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0).or_else(|_| std::fs::remove_dir_all(&self.0));
+    }
+}
+
+/// `exec` of a shell with this script, in which `$0` is the file.
+fn shell(options: &[&str], script: &str, file: &Scratch) -> Running {
+    start(&[options, &["exec", "--", "sh", "-c", script, file.path()]].concat(), |_| {})
+}
+
+/// A client whose process has said `hi`, which it has not read: if it leaves now, its connection is reset.
+fn greeted(addr: SocketAddr) -> TcpStream {
+    let client = connect(addr);
+    assert_ne!(client.peek(&mut [0]).unwrap(), 0, "a process");
+    client
+}
+
+fn signal(name: &str, id: &str) {
+    assert!(Command::new("kill").args(["-s", name, id]).status().unwrap().success());
+}
+
+/// The number before these words in a line of the log.
+fn figure(line: &str, words: &str) -> usize {
+    let before = line.split(words).next().unwrap();
+    before.rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[test]
@@ -86,27 +134,53 @@ fn children(running: &Running) -> String {
 }
 
 #[test]
-fn exec_kills_a_process_that_ignores_the_end_of_its_session() {
-    // It ignores that its input is closed, and everything that can be ignored.
-    let exec = start(
-        &["--idle-timeout", "1", "exec", "--", "sh", "-c", "trap '' TERM HUP; echo hi; exec sleep 100"],
-        |_| {},
-    );
-    let mut client = connect(exec.addr);
-    let mut hi = [0; 3];
-    client.read_exact(&mut hi).unwrap();
-    assert_ne!(children(&exec), "");
-    reset_or_idle(client);
-    exec.line_with("closed ");
-    becomes(String::new(), || children(&exec));
-    // And the next one is served, perhaps after it was idle itself as long as the process was given its grace.
-    in_time("being served again", move || while connect(exec.addr).read_exact(&mut hi).is_err() {});
+fn a_process_that_ignores_everything_is_asked_to_end_and_then_killed_and_the_log_says_so() {
+    // SIGTERM is sent by `kill`, or by a shell, or by nothing.
+    let shell_only = Scratch::new("path");
+    std::fs::create_dir(&shell_only.0).unwrap();
+    std::os::unix::fs::symlink("/bin/sh", shell_only.0.join("sh")).unwrap();
+    let path = std::env::var("PATH").unwrap();
+    let paths = [(&path[..], true), (shell_only.path(), true), ("/nonexistent", false)];
+    let all = paths.map(|(path, sent)| {
+        let script = "trap '' TERM; echo hi; while :; do /bin/sleep 1; done";
+        let exec = start(&["--exit-timeout", "50ms", "exec", "--", "/bin/sh", "-c", script], |command| {
+            command.env("PATH", path);
+        });
+        let client = greeted(exec.addr);
+        let id = children(&exec).split_whitespace().next().unwrap().to_string();
+        reset(client);
+        (exec, id, sent)
+    });
+    for (exec, id, sent) in all {
+        exec.line_with("closed ");
+        let still = format!("\"/bin/sh\" (process {id}) still runs");
+        let asked = format!("{still} 50ms after the end of its session (--exit-timeout)");
+        let line = exec.line();
+        match sent {
+            true => assert_eq!(line, format!("{asked}: sent SIGTERM")),
+            false => assert!(line.starts_with(&format!("{asked}, and SIGTERM cannot be sent: ")), "{line}"),
+        }
+        assert_eq!(exec.line(), format!("{still} 2s after that (--exit-timeout): killed"));
+        becomes(String::new(), || children(&exec));
+        // And the next one is served.
+        greeted(exec.addr);
+    }
 }
 
 #[test]
 fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
     let exec = start(
-        &["--close-timeout", "1", "exec", "--", "sh", "-c", "exec <&-; echo hi; exec sleep 100"],
+        &[
+            "--close-timeout",
+            "1",
+            "--exit-timeout",
+            "100ms",
+            "exec",
+            "--",
+            "sh",
+            "-c",
+            "exec <&-; echo hi; exec sleep 100",
+        ],
         |_| {},
     );
     let mut client = connect(exec.addr);
@@ -121,10 +195,9 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
 #[cfg(target_os = "linux")]
 #[test]
 fn exec_reaps_a_process_that_ends_late_although_nobody_connects_again() {
-    let exec = start(
-        &["--close-timeout", "300ms", "exec", "--", "sh", "-c", "trap '' TERM HUP; echo $$; exec sleep 100"],
-        |_| {},
-    );
+    let script = "trap '' TERM HUP; echo $$; exec sleep 100";
+    let times = ["--close-timeout", "300ms", "--exit-timeout", "300ms"];
+    let exec = start(&[&times[..], &["exec", "--", "sh", "-c", script]].concat(), |_| {});
     let mut client = connect(exec.addr);
     let mut id = [0; 32];
     let count = client.read(&mut id).unwrap();
@@ -133,20 +206,17 @@ fn exec_reaps_a_process_that_ends_late_although_nobody_connects_again() {
         Some(tracer) => tracer,
         None => return,
     };
-    assert!(Command::new("kill").args(["-STOP", &tracer.0.id().to_string()]).status().unwrap().success());
+    signal("STOP", &tracer.0.id().to_string());
     drop(client);
-    let line = exec.line_with("\"sh\" (process ");
-    assert!(line.contains(id) && line.ends_with("was killed and has not ended after 1s"), "{line}");
+    let begin = format!("\"sh\" (process {id}) ");
+    assert!(exec.line_with(&begin).ends_with(": sent SIGTERM"));
+    assert!(exec.line_with(&begin).ends_with(": killed"));
+    assert_eq!(exec.line_with(&begin), format!("{begin}was killed and has not ended after 1s"));
     // The next client is served meanwhile.
     connect(exec.addr).read_exact(&mut [0]).unwrap();
     assert!(children(&exec).contains(id));
     drop(tracer);
     becomes(false, || children(&exec).contains(id));
-}
-
-/// Leaves without a word that the server could take for a half-close.
-fn reset_or_idle(client: TcpStream) {
-    thread::spawn(move || rest(&mut { client }));
 }
 
 #[test]
@@ -168,11 +238,21 @@ fn exec_closes_although_a_background_process_holds_the_output_open() {
 }
 
 #[test]
-fn exec_passes_the_peer_address_in_the_environment() {
-    let exec = start(&["exec", "--", "sh", "-c", "echo $TCPREMOTEIP $TCPREMOTEPORT"], |_| {});
-    let mut client = connect(exec.addr);
-    let expected = format!("127.0.0.1 {}\n", client.local_addr().unwrap().port());
-    assert_eq!(rest(&mut client), expected.as_bytes());
+fn exec_passes_both_addresses_in_the_environment_as_tcpserver_does() {
+    let script = "echo $PROTO $TCPREMOTEIP $TCPREMOTEPORT $TCPLOCALIP $TCPLOCALPORT ${TCPREMOTEHOST-none}";
+    for listen in ["-l0", "-l[::]:0"] {
+        if listen == "-l[::]:0" && !dual_stack() {
+            return skipped("no IPv6 listener that takes IPv4 clients too");
+        }
+        let exec = start(&[listen, "exec", "--", "sh", "-c", script], |command| {
+            command.env("TCPREMOTEHOST", "of an outer tcpserver");
+        });
+        let mut client = connect(([127, 0, 0, 1], exec.addr.port()).into());
+        let own = client.local_addr().unwrap();
+        let expected = format!("TCP 127.0.0.1 {} 127.0.0.1 {} none\n", own.port(), exec.addr.port());
+        assert_eq!(String::from_utf8_lossy(&rest(&mut client)), expected);
+        assert_eq!(exec.line(), format!("connected {own}"));
+    }
 }
 
 #[test]
@@ -229,7 +309,7 @@ fn a_process_that_reads_nothing_but_goes_on_writing_is_not_stalled() {
 fn a_grandchild_that_holds_the_process_s_ends_keeps_no_descriptor_and_no_thread() {
     let exec = start(&["exec", "--", "sh", "-c", "sleep 90 & echo hi"], |_| {});
     let before = descriptors(&exec.id());
-    for _ in 0..3 {
+    for _ in 0..2 {
         assert_eq!(rest(&mut connect(exec.addr)), b"hi\n");
     }
     becomes((THREADS, before), || (threads(&exec), descriptors(&exec.id())));
@@ -305,7 +385,7 @@ fn once_exits_with_1_if_the_process_fails() {
 
 #[test]
 fn once_exits_with_0_if_a_process_ends_because_its_client_has_left() {
-    let mut exec = start(&["--once", "exec", "cat", "/dev/zero"], |_| {});
+    let mut exec = start(&["--once", "--exit-timeout", "50ms", "exec", "cat", "/dev/zero"], |_| {});
     let mut client = connect(exec.addr);
     client.read_exact(&mut [0; 1000]).unwrap();
     reset(client);
@@ -321,4 +401,237 @@ fn exec_of_a_path_that_does_not_exist_is_an_error_at_the_start() {
         assert!(said.contains(&format!("cannot run {path:?}")), "{said}");
         assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)), "{said}");
     }
+}
+
+// --- how a process ends ---
+
+#[test]
+fn a_process_gets_everything_although_its_client_is_taken_for_gone() {
+    // More than its socket holds.
+    let sent = pattern(3, 600_000);
+    let file = Scratch::new("gone");
+    let exec = shell(&["--close-timeout", "200ms"], "echo hi; sleep 0.6; exec cat >\"$0\"", &file);
+    let mut client = connect(exec.addr);
+    client.read_exact(&mut [0; 3]).unwrap();
+    client.write_all(&sent).unwrap();
+    drop(client);
+    assert!(exec.line_with("closed ").contains(": client gone, 600000 bytes in, "));
+    becomes(sent.len(), || file.bytes().len());
+    assert_same(&file.bytes(), &sent);
+}
+
+#[test]
+fn a_process_may_finish_its_work_for_a_client_that_has_closed_before_the_session_was_idle() {
+    let file = Scratch::new("idle");
+    let exec = shell(&["--idle-timeout", "200ms"], "sleep 0.5; exec cat >\"$0\"", &file);
+    connect(exec.addr).write_all(b"all of it").unwrap();
+    assert!(exec.line_with("closed ").contains(": idle, 9 bytes in, "));
+    becomes(b"all of it".to_vec(), || file.bytes());
+}
+
+#[test]
+fn a_process_that_goes_on_answering_gets_everything_although_its_client_has_reset() {
+    let sent = pattern(4, 600_000);
+    let file = Scratch::new("reset");
+    let exec = shell(&[], "echo hi; sleep 0.3; exec tee \"$0\"", &file);
+    let mut client = greeted(exec.addr);
+    client.write_all(&sent).unwrap();
+    reset(client);
+    let line = exec.line_with("closed ");
+    assert!(line.contains(": connection reset, "), "{line}");
+    let accepted = figure(&line, " bytes in");
+    assert!(accepted > 0);
+    becomes(accepted, || file.bytes().len());
+    assert_same(&file.bytes(), &sent[..accepted]);
+}
+
+#[test]
+fn a_client_that_has_closed_is_not_gone_while_its_process_takes_its_bytes() {
+    let script =
+        "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do head -c 65536 >/dev/null; sleep 0.1; done";
+    let exec = start(&["--close-timeout", "1", "exec", "--", "sh", "-c", script], |_| {});
+    connect(exec.addr).write_all(&[0; 16 * 65536]).unwrap();
+    let line = exec.line_with("closed ");
+    assert!(line.contains(": client closed, 1048576 bytes in, "), "{line}");
+}
+
+#[test]
+fn a_process_whose_client_has_left_may_finish_its_work() {
+    let file = Scratch::new("work");
+    let exec = shell(&[], "echo hi; sleep 0.5; head -c 1000000 /dev/zero; echo done >\"$0\"", &file);
+    reset(greeted(exec.addr));
+    becomes(b"done\n".to_vec(), || file.bytes());
+    // It is not mentioned in the log.
+    greeted(exec.addr);
+    exec.line_with("closed ");
+    let line = exec.line();
+    assert!(line.starts_with("connected "), "{line}");
+}
+
+#[test]
+fn a_process_that_works_for_longer_than_the_exit_timeout_can_clean_up() {
+    let file = Scratch::new("lock");
+    let script =
+        "trap 'rm \"$0\"; exit' TERM; echo lock >\"$0\"; echo hi; while :; do sleep 0.05; echo ho; done";
+    let exec = shell(&["--exit-timeout", "300ms"], script, &file);
+    reset(greeted(exec.addr));
+    exec.line_with("closed ");
+    let over = Instant::now();
+    assert!(exec
+        .line()
+        .ends_with(" still runs 300ms after the end of its session (--exit-timeout): sent SIGTERM"));
+    assert!(over.elapsed() > Duration::from_millis(150), "the log had told of the end 50 ms late at most");
+    becomes(false, || file.0.exists());
+    becomes(String::new(), || children(&exec));
+    greeted(exec.addr);
+    let line = exec.line();
+    assert!(line.starts_with("connected "), "{line}");
+}
+
+#[test]
+fn a_process_is_asked_to_end_at_once_if_the_server_has_ended_its_session() {
+    for (option, value) in
+        [("--idle-timeout", "200ms"), ("--session-timeout", "200ms"), ("--busy", "replace")]
+    {
+        let file = Scratch::new(option);
+        let script = "trap 'rm \"$0\"; exit' TERM; echo lock >\"$0\"; echo hi; while :; do sleep 0.05; done";
+        let exec = shell(&[option, value, "--exit-timeout", "1h"], script, &file);
+        let _client = greeted(exec.addr);
+        let _newcomer = connect(exec.addr);
+        let line = exec.line_with("\"sh\" (process ");
+        let option = if value == "replace" { "--busy replace" } else { option };
+        let end = format!(" still runs 100ms after the end of its session ({option}): sent SIGTERM");
+        assert!(line.ends_with(&end), "{line}");
+        if value == "200ms" {
+            becomes(false, || file.0.exists());
+        }
+    }
+}
+
+#[test]
+fn the_log_says_what_a_process_that_had_to_end_has_not_read() {
+    for (count, end) in [
+        (1000, "has not read all of the 1000 bytes from its client"),
+        (600_000, " of the 600000 bytes from its client"),
+    ] {
+        let times = ["-1", "--close-timeout", "100ms", "--exit-timeout", "100ms"];
+        let mut exec = start(&[&times[..], &["exec", "sleep", "100"]].concat(), |_| {});
+        connect(exec.addr).write_all(&vec![0; count]).unwrap();
+        assert!(exec.line_with("\"sleep\" (process ").ends_with(": sent SIGTERM"));
+        if count == 600_000 || cfg!(target_os = "linux") {
+            let line = exec.line();
+            assert!(line.ends_with(end), "{line}");
+            assert_eq!(exec.wait(), Some(1));
+        }
+    }
+    // And what one has not read that goes on answering.
+    let exec = start(&["--exit-timeout", "100ms", "exec", "cat", "/dev/zero"], |_| {});
+    let mut client = greeted(exec.addr);
+    client.write_all(&[0; 1000]).unwrap();
+    reset(client);
+    exec.line_with("\"cat\" (process ");
+    if cfg!(target_os = "linux") {
+        let line = exec.line();
+        assert!(line.ends_with(" has not read all of the 1000 bytes from its client"), "{line}");
+    }
+}
+
+#[test]
+fn the_next_client_waits_for_the_process_of_one_that_has_left() {
+    let file = Scratch::new("next");
+    let times = ["--close-timeout", "200ms", "--idle-timeout", "200ms"];
+    let exec = shell(&times, "echo hi; cat >>\"$0\"; sleep 0.6", &file);
+    let mut client = greeted(exec.addr);
+    client.write_all(b"one").unwrap();
+    reset(client);
+    exec.line_with("closed ");
+    // It is silent, as it may be while it waits. Nor is it gone when it has closed.
+    let mut client = connect(exec.addr);
+    client.write_all(b"two").unwrap();
+    drop(client);
+    becomes(b"onetwo".to_vec(), || file.bytes());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn while_the_server_is_stopped_no_time_counts_against_a_process() {
+    let sent = pattern(5, 600_000);
+    let file = Scratch::new("stopped");
+    let times = ["--close-timeout", "200ms", "--exit-timeout", "1"];
+    let exec = shell(&times, "sleep 0.8; exec cat >\"$0\"", &file);
+    connect(exec.addr).write_all(&sent).unwrap();
+    assert!(exec.line_with("closed ").contains(": client gone, 600000 bytes in, "));
+    thread::sleep(Duration::from_millis(300)); // a moment in which the server can begin to count
+    signal("STOP", &exec.id());
+    thread::sleep(Duration::from_millis(1500)); // longer than the process may take
+    signal("CONT", &exec.id());
+    becomes(sent.len(), || file.bytes().len());
+    becomes(String::new(), || children(&exec));
+    connect(exec.addr);
+    let line = exec.line();
+    assert!(line.starts_with("connected "), "{line}");
+}
+
+#[test]
+fn a_session_goes_on_as_long_as_a_background_process_moves_bytes() {
+    // It is told apart from one that only holds the output by a silence of 2 s.
+    let script = "(for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done) & exit 0";
+    let answering = start(&["exec", "--", "sh", "-c", script], |_| {});
+    let file = Scratch::new("taking");
+    let taking = shell(&[], "exec 3<&0; cat <&3 >\"$0\" & exit 0", &file);
+    let mut client = connect(taking.addr);
+    let lines = thread::spawn(move || rest(&mut connect(answering.addr)));
+    for _ in 0..6 {
+        thread::sleep(Duration::from_millis(500)); // a client that takes its time
+        client.write_all(b"x").unwrap();
+    }
+    drop(client);
+    becomes(b"xxxxxx".to_vec(), || file.bytes());
+    assert_eq!(lines.join().unwrap(), b"1\n2\n3\n4\n5\n6\n");
+}
+
+/// Only the direct child is ours to signal. This is the README's recipe.
+#[test]
+fn a_shell_that_leads_its_own_session_passes_the_signal_on_to_its_pipeline() {
+    let file = Scratch::new("pipeline");
+    std::fs::write(&file.0, "one\n").unwrap();
+    let script = r#"trap 'trap - TERM; kill 0' TERM; tail -f "$0" | grep --line-buffered one & wait"#;
+    let options = ["--exit-timeout", "100ms", "exec", "--", "setsid", "sh", "-c", script, file.path()];
+    let exec = start(&options, |_| {});
+    reset(greeted(exec.addr));
+    assert!(exec.line_with("\"setsid\" (process ").ends_with(": sent SIGTERM"));
+    // None of them has the file's name among its arguments any more.
+    becomes(false, || {
+        let ps = Command::new("ps").args(["-A", "-o", "args"]).output().unwrap();
+        String::from_utf8_lossy(&ps.stdout)
+            .lines()
+            .any(|line| line.contains(file.path()) && !line.contains("exec --"))
+    });
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn running_out_of_memory_for_a_relay_s_buffer_ends_that_session_only() {
+    let file = Scratch::new("memory");
+    let script = "echo hi; until [ -e \"$0\" ]; do sleep 0.01; done; exec cat /dev/zero";
+    let exec = start(&["exec", "--", "sh", "-c", script, file.path()], |command| {
+        command.env("MALLOC_ARENA_MAX", "1"); // of glibc: no address space in reserve
+    });
+    let limit = |bytes: &str| {
+        let limit = format!("--as={bytes}:unlimited");
+        match Command::new("prlimit").args(["--pid", &exec.id(), &limit]).status() {
+            Ok(status) => status.success(),
+            Err(_) => false,
+        }
+    };
+    let _reads_nothing = greeted(exec.addr);
+    if !limit(&(1024 * status(&exec.id(), "VmSize:")).to_string()) {
+        return skipped("prlimit is not installed, or may not limit a process");
+    }
+    std::fs::write(&file.0, "go").unwrap();
+    let line = exec.line_with("\"sh\" (process ");
+    assert!(line.ends_with(" cannot be read: out of memory"), "{line}");
+    assert!(exec.line_with("closed ").contains(": aborted, "));
+    assert!(limit("unlimited"));
+    greeted(exec.addr);
 }

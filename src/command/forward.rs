@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use single_server::{Control, Session};
 
 use super::log::Complaints;
-use super::relay::{AtEnd, End, Relay};
+use super::relay::{AtEnd, End, Relay, Taken};
 use super::stream::PATIENCE;
 use super::Outcome;
 
@@ -102,11 +102,16 @@ impl Forward {
 
     fn connect(&self, session: &mut Session, stream: &TcpStream) -> Outcome {
         let complain = |what: &str| self.complaints.add(format!("target {} {what}", self.target));
-        let relay =
-            Relay { stream, at_end: AtEnd::HalfClose, idle_timeout: self.idle_timeout, complain: &complain };
-        match relay.run(session, &mut || false) {
+        let relay = Relay {
+            stream,
+            at_end: AtEnd::HalfClose,
+            idle_timeout: self.idle_timeout,
+            complain: &complain,
+            taken: Taken::default(),
+        };
+        match relay.run(session, &()) {
             Ok(End::Stream | End::Session) => Outcome::Served,
-            Ok(End::Reset | End::Stalled) => Outcome::Failed,
+            Ok(End::Reset | End::Failed) => Outcome::Failed,
             Err(e) => {
                 self.complaints.add(format!("cannot start a thread for {}: {e}", self.target));
                 session.abort();

@@ -85,7 +85,7 @@ impl Client {
         Client { inbox: Inbox::to(slot, &record), record }
     }
 
-    /// Returns the client's address.
+    /// Returns the client's address, which is an IPv4 address if it has reached a listener on `[::]` by IPv4.
     ///
     /// # Examples
     ///
@@ -146,6 +146,37 @@ impl Client {
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()
+    }
+
+    /// Restarts the idle and the close timeout of its session: the application is still at work for it, or before it can be.
+    ///
+    /// See [`Session::extend`](crate::Session::extend).
+    ///
+    /// # Examples
+    ///
+    /// An application that comes to its next client only when it is done with something else:
+    ///
+    /// ```
+    /// use single_server::{Options, Reason};
+    /// use std::net::TcpStream;
+    /// use std::thread;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Options::new().idle_timeout(Duration::from_secs(2)).bind("127.0.0.1:0")?;
+    /// let control = server.control();
+    /// let _stream = TcpStream::connect(server.local_addr())?;
+    /// for _step in 0..3 {
+    ///     thread::sleep(Duration::from_millis(1)); // a step of something else
+    ///     if let Some(next) = control.client() {
+    ///         next.extend();
+    ///     }
+    /// }
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.close().reason, Reason::Finished);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn extend(&self) {
+        self.inbox.slot.extend(self.record.number);
     }
 
     pub(crate) fn record(&self) -> &Arc<Record> {
