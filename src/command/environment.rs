@@ -8,7 +8,7 @@ use single_server::Session;
 const UNKNOWN: [&str; 3] = ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST"];
 
 pub fn describe(session: &Session, command: &mut Command) {
-    let (peer, local) = (session.peer_addr(), session.local_addr());
+    let (peer, local) = (session.client().peer_addr(), session.client().local_addr());
     command.env("PROTO", "TCP");
     command.env("TCPREMOTEIP", peer.ip().to_string()).env("TCPREMOTEPORT", peer.port().to_string());
     command.env("TCPLOCALIP", local.ip().to_string()).env("TCPLOCALPORT", local.port().to_string());

@@ -41,7 +41,7 @@ pub struct Exec {
 
 impl Exec {
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        if session.inbox().is_closed() {
+        if session.client().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
         match self.start(session) {
@@ -55,7 +55,7 @@ impl Exec {
                     _ => "",
                 };
                 self.complaints.add(format!("cannot start {:?}: {e}{hint}", self.program));
-                session.abort();
+                session.client().abort();
                 Outcome::Failed
             }
         }
@@ -80,12 +80,12 @@ impl Exec {
         let exit = Exit::new(&process, self.exit_timeout, &self.control);
         let end = relay.run(session, &exit).unwrap_or_else(|e| {
             process.say(&format!("cannot be served: no thread can be started: {e}"));
-            session.abort();
+            session.client().abort();
             stream.shutdown(std::net::Shutdown::Both);
             exit.wait(&session.wait_until_over());
             End::Failed
         });
-        let lost = exit.was_forced() && lost(&process, &relay.taken, &session.report());
+        let lost = exit.was_forced() && lost(&process, &relay.taken, &session.wait_until_over());
         match (end, self.status(process)) {
             // A process whose client has left is not blamed for how it ends.
             (End::Session, _) if !lost => Outcome::Served,

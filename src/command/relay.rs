@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Inbox, Report, Session};
+use single_server::{Client, Report, Session};
 
 use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
@@ -104,12 +104,12 @@ impl Relay<'_> {
     /// # Errors
     ///
     /// The thread cannot be started; nothing has been carried, and the session goes on.
-    pub fn run(&self, session: &mut Session, watch: &dyn Watch) -> io::Result<End> {
-        let inbox = session.inbox();
+    pub fn run(&self, session: &Session, watch: &dyn Watch) -> io::Result<End> {
         let first = AtomicBool::new(true);
         thread::scope(|scope| {
+            let client = session.client();
             let back = thread::Builder::new().name("relay".into());
-            let back = back.spawn_scoped(scope, || self.carry_back(&inbox, &first, watch))?;
+            let back = back.spawn_scoped(scope, || self.carry_back(client, &first, watch))?;
             let sent = self.carry_out(session, &first, watch);
             watch.wait(&session.wait_until_over());
             self.stream.shutdown(Shutdown::Both);
@@ -119,8 +119,7 @@ impl Relay<'_> {
     }
 
     /// From the client to the stream. Returns an end that is found here.
-    fn carry_out(&self, session: &mut Session, first: &AtomicBool, watch: &dyn Watch) -> Option<End> {
-        let inbox = session.inbox();
+    fn carry_out(&self, session: &Session, first: &AtomicBool, watch: &dyn Watch) -> Option<End> {
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
             if let Err(found) = self.write(&chunk, session, watch) {
@@ -130,7 +129,7 @@ impl Relay<'_> {
         }
         // Before the stream is told: the other thread must find this when the stream ends in answer.
         if !first.swap(false, Ordering::SeqCst) {
-            inbox.finish();
+            session.client().finish();
         }
         self.stream.shutdown(Shutdown::Write);
         // A stream that takes no more can still have an answer, and the client's end is still to be seen.
@@ -140,7 +139,7 @@ impl Relay<'_> {
 
     /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or is not to have more.
     fn write(&self, mut bytes: &[u8], session: &Session, watch: &dyn Watch) -> Result<(), Option<End>> {
-        let inbox = session.inbox();
+        let client = session.client();
         let mut moved = Instant::now();
         let mut sent: Option<u64> = None;
         while !bytes.is_empty() {
@@ -151,19 +150,19 @@ impl Relay<'_> {
                     moved = Instant::now();
                     self.taken.count.fetch_add(count as u64, Ordering::SeqCst);
                     // The server sees only what moves on the client's side.
-                    session.extend();
+                    client.extend();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
                     // A byte in the other direction counts, too, as for the server's idle timeout.
-                    let now = Some(session.report().sent);
+                    let now = Some(client.traffic().sent);
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
                     match self.idle_timeout {
-                        Some(time) if moved.elapsed() >= time && !inbox.is_closed() => {
+                        Some(time) if moved.elapsed() >= time && !client.is_closed() => {
                             let what = format!("has taken no data for {time:?}");
-                            return Err(Some(self.abort(&inbox, End::Failed, &what)));
+                            return Err(Some(self.abort(client, End::Failed, &what)));
                         }
                         _ => {}
                     }
@@ -173,24 +172,26 @@ impl Relay<'_> {
                     self.note(&e);
                     return Err(None);
                 }
-                Err(e) => return Err(Some(self.broken(&inbox, &e))),
+                Err(e) => return Err(Some(self.broken(client, &e))),
             }
-            if !bytes.is_empty() && inbox.is_closed() && !watch.takes_the_rest(&session.report()) {
-                return Err(None);
+            match client.report() {
+                Some(report) if !bytes.is_empty() && !watch.takes_the_rest(&report) => return Err(None),
+                _ => {}
             }
         }
         Ok(())
     }
 
     /// From the stream to the client.
-    fn carry_back(&self, inbox: &Inbox, first: &AtomicBool, watch: &dyn Watch) -> End {
+    fn carry_back(&self, client: &Client, first: &AtomicBool, watch: &dyn Watch) -> End {
+        let inbox = client.inbox();
         let mut buffer = Vec::new();
         let (mut sent, mut taken) = (false, 0);
         loop {
             if buffer.is_empty() {
                 buffer = match buffer::piece() {
                     Ok(buffer) => buffer,
-                    Err(e) => return self.unreadable(inbox, &e),
+                    Err(e) => return self.unreadable(client, &e),
                 };
             }
             let count = match self.stream.read(&mut buffer) {
@@ -203,7 +204,7 @@ impl Relay<'_> {
                     }
                     0
                 }
-                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(inbox, &e),
+                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(client, &e),
                 // A process that exits leaving input unread resets its socket pair.
                 Err(e) => {
                     self.note(&e);
@@ -217,7 +218,7 @@ impl Relay<'_> {
             let bytes = if count < SMALL {
                 match buffer::copy(&buffer[..count]) {
                     Ok(bytes) => bytes,
-                    Err(e) => return self.unreadable(inbox, &e),
+                    Err(e) => return self.unreadable(client, &e),
                 }
             } else {
                 let mut full = std::mem::take(&mut buffer);
@@ -231,15 +232,15 @@ impl Relay<'_> {
                 return End::Session;
             }
         }
-        if inbox.is_closed() {
+        if client.is_closed() {
             return End::Session;
         }
         let first = first.swap(false, Ordering::SeqCst);
         if self.at_end == AtEnd::HalfClose && first {
-            inbox.half_close();
+            client.half_close();
         } else {
             // Not a half-close: the slot must be free before the client sees its connection end.
-            inbox.finish();
+            client.finish();
         }
         End::Stream
     }
@@ -265,22 +266,22 @@ impl Relay<'_> {
         }
     }
 
-    fn broken(&self, inbox: &Inbox, error: &io::Error) -> End {
+    fn broken(&self, client: &Client, error: &io::Error) -> End {
         // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
         thread::sleep(PATIENCE);
-        self.abort(inbox, End::Reset, &format!("has broken the connection: {error}"))
+        self.abort(client, End::Reset, &format!("has broken the connection: {error}"))
     }
 
-    fn unreadable(&self, inbox: &Inbox, error: &io::Error) -> End {
-        self.abort(inbox, End::Failed, &format!("cannot be read: {error}"))
+    fn unreadable(&self, client: &Client, error: &io::Error) -> End {
+        self.abort(client, End::Failed, &format!("cannot be read: {error}"))
     }
 
-    fn abort(&self, inbox: &Inbox, end: End, why: &str) -> End {
-        if inbox.is_closed() {
+    fn abort(&self, client: &Client, end: End, why: &str) -> End {
+        if client.is_closed() {
             return End::Session;
         }
         (self.complain)(why);
-        inbox.abort();
+        client.abort();
         end
     }
 }
