@@ -24,7 +24,7 @@ mod tests {
             ("[::127.0.0.1]:80", "[::127.0.0.1]:80"),
             ("[fe80::1%2]:80", "[fe80::1%2]:80"),
         ] {
-            assert_eq!(canonical(reported.parse().unwrap()).to_string(), shown);
+            assert_eq!(canonical(reported.parse().unwrap()), shown.parse().unwrap(), "{reported}");
         }
     }
 }
