@@ -121,3 +121,30 @@ fn the_last_refusals_are_summarised_before_the_command_exits() {
         count += words[1].parse().unwrap_or(1);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_blocked_standard_error_does_not_delay_the_end() {
+    use std::os::unix::io::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    let addr = free_address();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    while (&theirs).write(&[0; 4096]).is_ok() {}
+    while (&theirs).write(&[0]).is_ok() {}
+    theirs.set_nonblocking(false).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    let (_, stdout) = UnixStream::pair().unwrap(); // nobody is at the other end
+    command.args(["-l", &addr.to_string(), "pipe"]).stdin(Stdio::piped()).stdout(OwnedFd::from(stdout));
+    let mut child = Killed(command.stderr(OwnedFd::from(theirs)).spawn().unwrap());
+    let mut client = in_time("listening", move || loop {
+        if let Ok(client) = std::net::TcpStream::connect(addr) {
+            return client;
+        }
+        std::thread::yield_now();
+    });
+    client.write_all(b"hello").unwrap();
+    let status = in_time("the end of the command", move || child.0.wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    drop(ours);
+}

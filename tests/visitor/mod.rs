@@ -23,6 +23,45 @@ pub fn skipped(why: &str) {
     let _ = write!(io::stderr(), "\nSKIPPED {test}: {why}\n");
 }
 
+/// Whether this program is there. If not, reports the test as skipped.
+pub fn installed(program: &str) -> bool {
+    use std::process::{Command, Stdio};
+    let found =
+        Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        skipped(&format!("{program} is not installed"));
+    }
+    found
+}
+
+/// A file with these bytes, gone at the end of the test.
+pub struct Scratch(pub std::path::PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str, bytes: &[u8]) -> Scratch {
+        let path = std::env::temp_dir().join(format!("single-server-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        Scratch(path)
+    }
+
+    pub fn open(&self) -> std::fs::File {
+        std::fs::File::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An address at which nobody listens. Where the machine has more than one loopback address, nobody else is given its
+/// port meanwhile.
+pub fn free_address() -> SocketAddr {
+    let host = if cfg!(target_os = "linux") { "127.1.60.1" } else { "127.0.0.1" };
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+}
+
 /// Whether a listener on `[::]` takes IPv4 clients too, as on Linux, but not on OpenBSD.
 pub fn dual_stack() -> bool {
     TcpListener::bind("[::]:0").map_or(false, |listener| {

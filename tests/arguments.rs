@@ -3,14 +3,13 @@
 mod visitor;
 
 use std::io::{BufRead, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, TcpListener};
 use std::process::Stdio;
 
-use assert_cmd::Command;
 use visitor::*;
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+fn command() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_single-server"));
     command.timeout(DEADLINE);
     command
 }
@@ -227,9 +226,54 @@ fn quiet_still_prints_errors() {
     assert!(line.starts_with("cannot listen again"), "{line}");
 }
 
-/// For a command that does not say where it listens: a port that was free a moment ago, where the machine has them on
-/// a loopback address at which nobody else is given one.
-fn free_address() -> SocketAddr {
-    let host = if cfg!(target_os = "linux") { "127.1.60.1" } else { "127.0.0.1" };
-    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+/// `--listen stdin`: the listener is standard input.
+#[cfg(unix)]
+mod listener {
+    use std::io::Read;
+    use std::os::unix::io::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_listening_socket_can_be_passed_as_standard_input() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let echo = start(&["-l", "stdin", "echo"], |command| {
+            command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+        });
+        assert_eq!(echo.addr, addr);
+        for _ in 0..3 {
+            ping(&mut connect(echo.addr)).unwrap();
+        }
+        drop(echo);
+        // The supervisor still has it, and can pass it on again.
+        let mut pipe = start(&["-1", "-l", "stdin", "pipe", "--recv-only"], |command| {
+            command.stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
+        });
+        connect(pipe.addr).write_all(b"hello").unwrap();
+        assert_eq!(pipe.wait(), Some(0));
+        let mut out = String::new();
+        pipe.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(out, "hello");
+    }
+
+    #[test]
+    fn standard_input_that_is_no_listening_socket_is_an_error_at_the_start() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = connect(listener.local_addr().unwrap());
+        let (unix, _other) = UnixStream::pair().unwrap();
+        let null = Stdio::null();
+        for stdin in [null, Stdio::from(OwnedFd::from(connected)), Stdio::from(OwnedFd::from(unix))] {
+            let output = Command::new(env!("CARGO_BIN_EXE_single-server"))
+                .args(["-l", "stdin", "echo"])
+                .stdin(stdin)
+                .output()
+                .unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert!(said.contains("standard input is not a listening TCP socket"), "{said}");
+            assert_eq!(output.status.code(), Some(1));
+        }
+    }
 }
