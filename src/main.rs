@@ -5,7 +5,9 @@
 
 mod command {
     pub mod args;
+    pub mod dialer;
     pub mod draft;
+    pub mod endpoint;
     pub mod exec;
     pub mod forward;
     pub mod help;
@@ -47,6 +49,7 @@ use command::exec::{self, Exec};
 use command::forward::Forward;
 use command::log::{Complaints, Log};
 use command::pipe::Pipe;
+use command::dialer::Dialer;
 use command::reaper::Reaper;
 use command::request::{Args, Command, Listen, Request};
 use command::Outcome;
@@ -107,8 +110,8 @@ fn run(args: Args) -> io::Result<bool> {
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {
-            let (complaints, control, spare) = (complaints.clone(), server.control(), None);
-            let mut forward = Forward { target, retry, idle_timeout, complaints, control, spare };
+            let (complaints, dialer) = (complaints.clone(), Dialer::new(target, server.control()));
+            let forward = Forward { dialer, retry, idle_timeout, complaints };
             Box::new(move |session| forward.serve(session))
         }
     };

@@ -48,8 +48,8 @@ fn target() -> (TcpListener, String) {
     (target, addr)
 }
 
-/// Threads of a command between two clients: three of the server, the log, and the main thread.
-const THREADS: u64 = 5;
+/// Threads of a command while it dials: three of the server, the log, the main thread, and the one that dials.
+const THREADS: u64 = 6;
 
 fn threads(running: &Running) -> u64 {
     status(&running.id(), "Threads:")
@@ -395,4 +395,116 @@ fn clients_that_connect_again_after_the_target_has_closed_are_served() {
         accepted(&listener).write_all(b"bye").unwrap(); // and closes
         assert_eq!(rest(&mut client), b"bye", "client {number}");
     }
+}
+
+// --- names and addresses ---
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_link_local_address_with_its_interface_works_as_target_and_to_listen_on() {
+    let target = "[fe80::77%eth0]:9100";
+    let setup = format!(
+        "ip link add eth0 type veth peer name eth1; ip link set eth0 up; ip link set eth1 up;
+         ip addr add fe80::77/64 dev eth0 nodad;
+         timeout 60 \"$0\" --once -q -l '{target}' echo &"
+    );
+    let mut command = match network::alone_in_network(&setup) {
+        Some(command) => command,
+        None => return,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    command.args(["-l", "stdin", "forward", "--retry", "50s", target]).stdin(OwnedFd::from(listener));
+    let _forward = started(command);
+    assert_eq!(through(&mut connect(addr), b"six"), b"six");
+}
+
+/// If nobody listens on a port of this machine from which outgoing connections are given theirs, the kernel may connect
+/// the socket to itself. Here there is no other port to give.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_target_that_is_the_dialling_socket_itself_is_refused() {
+    let setup = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range";
+    let mut command = match network::alone_in_network(setup) {
+        Some(command) => command,
+        None => return,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = listener.local_addr().unwrap();
+    command.args(["-l", "stdin", "forward", "127.0.0.1:40000"]).stdin(OwnedFd::from(listener));
+    let forward = started(command);
+    // Only the first one: afterwards the port is in TIME_WAIT.
+    let mut client = connect(addr);
+    client.write_all(b"a job to print").unwrap();
+    assert_eq!(rest(&mut client), b"");
+    let line = forward.line_with("cannot connect to ");
+    assert_eq!(line, "cannot connect to 127.0.0.1:40000: nobody listens there");
+    assert!(forward.line_with("closed ").contains(": aborted, 0 bytes in, "));
+}
+
+/// The command with a name server that does not answer for a minute.
+#[cfg(target_os = "linux")]
+fn without_name_server(arguments: &[&str]) -> Option<Running> {
+    let setup = "ip link add eth0 type veth peer name eth1; ip link set eth0 up; ip link set eth1 up;
+        ip addr add 10.9.9.1/24 dev eth0; ip neigh add 10.9.9.2 lladdr 02:00:00:00:00:02 dev eth0;
+        f=$(mktemp); printf 'nameserver 10.9.9.2\noptions timeout:30 attempts:2\n' >$f;
+        mount --bind $f /etc/resolv.conf; rm $f";
+    let mut command = network::alone_in_network(setup)?;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    command.args(["-l", "stdin"]).args(arguments).stdin(OwnedFd::from(listener));
+    Some(started(command))
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_server_that_does_not_answer_does_not_hold_the_command_after_its_client_has_left() {
+    let mut forward = match without_name_server(&["--once", "forward", "printer.test:9100"]) {
+        Some(forward) => forward,
+        None => return,
+    };
+    let client = connect(forward.addr);
+    // The name server has been asked: there is a UDP socket that is connected to port 53.
+    let sockets = format!("/proc/{}/net/udp", forward.id());
+    becomes(true, || std::fs::read_to_string(&sockets).unwrap().contains(":0035 "));
+    let began = Instant::now();
+    drop(client);
+    assert_eq!(forward.wait(), Some(1));
+    assert!(began.elapsed() < Duration::from_secs(20), "after {:?}", began.elapsed());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn clients_that_come_and_go_share_one_attempt_to_reach_the_target() {
+    let forward = match without_name_server(&["forward", "printer.test:9100"]) {
+        Some(forward) => forward,
+        None => return,
+    };
+    let dials = || threads_named(&forward, "dial").len();
+    let first = connect(forward.addr);
+    becomes(1, dials);
+    drop(first);
+    for _ in 0..10 {
+        forward.line_with("closed ");
+        drop(connect(forward.addr));
+        forward.line_with("connected ");
+        assert_eq!(dials(), 1);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_client_that_resets_does_not_keep_the_slot_while_the_target_is_tried() {
+    let addr = free_address().to_string();
+    let forward = start(&["--retry", "1h", "forward", &addr], |_| {});
+    if !installed("socat") {
+        return;
+    }
+    // `std` cannot reset a connection at will.
+    let to = format!("TCP:{},linger=0", forward.addr);
+    let mut socat = Command::new("socat");
+    let mut socat = Killed(socat.args(["-u", "-", &to]).stdin(Stdio::piped()).spawn().unwrap());
+    socat.0.stdin.as_ref().unwrap().write_all(b"a job to print").unwrap();
+    forward.line_with("cannot connect to ");
+    drop(socat.0.stdin.take());
+    assert!(forward.line_with("closed ").contains(": connection reset, "));
 }

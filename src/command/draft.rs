@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use single_server::{Busy, Options};
 
+use super::endpoint::Endpoint;
 use super::request::{Args, Command, Direction, Listen};
 use super::values;
 
@@ -111,12 +112,14 @@ impl Draft {
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
-                let target =
-                    words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
-                let target = target.to_string_lossy().into_owned();
-                if !values::is_target(&target) {
-                    return Err(format!("invalid target '{target}' for forward: {expected}"));
-                }
+                let text = words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
+                let text = text.to_string_lossy();
+                let target = Endpoint::parse(&text)
+                    .and_then(|target| match target.port {
+                        0 => Err("port 0 cannot be connected to".to_string()),
+                        _ => Ok(target),
+                    })
+                    .map_err(|e| format!("invalid target '{text}' for forward: {e}; {expected}"))?;
                 (Command::Forward { target, retry: self.retry.unwrap_or_default() }, 1)
             }
             other => return Err(format!("unknown command '{other}': {expected}")),

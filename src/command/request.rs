@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use single_server::Options;
 
+use super::endpoint::Endpoint;
+
 /// What the user asked for.
 #[allow(clippy::large_enum_variant)] // only one is ever created
 pub enum Request {
@@ -35,9 +37,9 @@ pub enum Command {
         arguments: Vec<OsString>,
         stderr: bool,
     },
-    /// The target is `HOST:PORT`, resolved for each client.
+    /// The target is resolved for each client.
     Forward {
-        target: String,
+        target: Endpoint,
         retry: Duration,
     },
 }
