@@ -11,6 +11,7 @@ mod command {
     pub mod exec;
     pub mod forward;
     pub mod help;
+    pub mod inherited;
     pub mod log;
     pub mod parser;
     pub mod pipe;
@@ -39,7 +40,6 @@ mod command {
 
 use std::env;
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,7 @@ use command::pipe::Pipe;
 use command::dialer::Dialer;
 use command::reaper::Reaper;
 use command::request::{Args, Command, Listen, Request};
+use command::inherited;
 use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
@@ -77,7 +78,11 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             let _ = writeln!(io::stderr(), "single-server: {e}");
-            ExitCode::FAILURE
+            match e.kind() {
+                // Such as a standard input that is no socket: no restart would help.
+                io::ErrorKind::InvalidInput => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -151,7 +156,7 @@ fn echo(session: &mut Session) -> Outcome {
 fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {
     let addresses = match listen {
         Listen::On(addresses) => addresses,
-        Listen::Stdin => return options.listen_on(inherited()?),
+        Listen::Stdin => return options.listen_on(inherited::listener()?),
     };
     options.bind(&addresses[..]).map_err(|e| {
         let privileged = addresses.iter().any(|addr| (1..1024).contains(&addr.port()));
@@ -167,36 +172,4 @@ fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {
         };
         io::Error::new(e.kind(), format!("{e}; {remedy}"))
     })
-}
-
-/// The listening socket that a supervisor has passed as standard input.
-#[cfg(unix)]
-fn inherited() -> io::Result<TcpListener> {
-    use std::net::TcpStream;
-    use std::os::unix::io::AsFd;
-
-    let cannot =
-        |e: io::Error| io::Error::new(e.kind(), format!("cannot use standard input as a socket: {e}"));
-    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(cannot)?;
-    let listener = TcpListener::from(socket);
-    let listening = match listener.local_addr() {
-        // A socket that is connected is not listening; inetd passes such a one with `nowait`.
-        Ok(addr) => {
-            addr.port() != 0
-                && TcpStream::from(std::os::unix::io::OwnedFd::from(listener.try_clone()?))
-                    .peer_addr()
-                    .is_err()
-        }
-        Err(_) => false,
-    };
-    if !listening {
-        let what = "standard input is not a listening TCP socket; pass one, or give --listen a port";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    Ok(listener)
-}
-
-#[cfg(not(unix))]
-fn inherited() -> io::Result<TcpListener> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "--listen stdin works on Unix only"))
 }

@@ -3,7 +3,7 @@
 mod visitor;
 
 use std::io::{BufRead, Write};
-use std::net::{Shutdown, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Stdio;
 
 use visitor::*;
@@ -233,6 +233,7 @@ fn quiet_still_prints_errors() {
 #[cfg(unix)]
 mod listener {
     use std::io::Read;
+    use std::net::{TcpStream, UdpSocket};
     use std::os::unix::io::OwnedFd;
     use std::os::unix::net::UnixStream;
     use std::process::Command;
@@ -263,20 +264,93 @@ mod listener {
     }
 
     #[test]
-    fn standard_input_that_is_no_listening_socket_is_an_error_at_the_start() {
+    fn standard_input_that_is_no_listening_socket_is_a_usage_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = connect(listener.local_addr().unwrap());
         let (unix, _other) = UnixStream::pair().unwrap();
-        let null = Stdio::null();
-        for stdin in [null, Stdio::from(OwnedFd::from(connected)), Stdio::from(OwnedFd::from(unix))] {
-            let output = Command::new(env!("CARGO_BIN_EXE_single-server"))
-                .args(["-l", "stdin", "echo"])
-                .stdin(stdin)
-                .output()
-                .unwrap();
-            let said = String::from_utf8(output.stderr).unwrap();
-            assert!(said.contains("standard input is not a listening TCP socket"), "{said}");
-            assert_eq!(output.status.code(), Some(1));
+        let mut stdins = vec![
+            ("/dev/null", Stdio::null()),
+            ("a connected socket", OwnedFd::from(connected).into()),
+            ("a Unix socket", OwnedFd::from(unix).into()),
+            ("UDP", OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap()).into()),
+        ];
+        if let Ok(socket) = UdpSocket::bind("[::1]:0") {
+            stdins.push(("UDP over IPv6", OwnedFd::from(socket).into()));
         }
+        if cfg!(target_os = "linux") {
+            stdins.push(("a bound socket", bound(&free_address().to_string()).into()));
+            if TcpListener::bind("[::1]:0").is_ok() {
+                stdins.push(("a bound IPv6 socket", bound("[::1]:16011").into()));
+            }
+        }
+        for (what, stdin) in stdins {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+            command.args(["-l", "stdin", "echo"]).stdin(stdin).stderr(Stdio::piped());
+            let mut child = Killed(command.spawn().unwrap());
+            let mut errors = child.0.stderr.take().unwrap();
+            let (status, said) = in_time("the command", move || {
+                let mut said = String::new();
+                // A server that tries again for ever never ends this.
+                let status = child.0.wait().unwrap();
+                errors.read_to_string(&mut said).map(|_| (status, said)).unwrap()
+            });
+            assert!(said.contains("standard input is not a listening TCP socket"), "{what}: {said}");
+            assert_eq!((said.lines().count(), status.code()), (1, Some(2)), "{what}: {said}");
+        }
+    }
+
+    /// A socket that has been bound and does not listen. On Linux a listener becomes one if it is shut down.
+    fn bound(addr: &str) -> OwnedFd {
+        let stream = TcpStream::from(OwnedFd::from(TcpListener::bind(addr).unwrap()));
+        stream.shutdown(Shutdown::Read).unwrap();
+        assert_ne!(stream.local_addr().unwrap().port(), 0);
+        OwnedFd::from(stream)
+    }
+
+    #[test]
+    fn a_listener_of_either_family_is_accepted_even_if_it_is_non_blocking() {
+        for addr in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let listener = match TcpListener::bind(addr) {
+                Ok(listener) => listener,
+                Err(_) => return skipped("no IPv6"),
+            };
+            listener.set_nonblocking(true).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let echo = start(&["-l", "stdin", "echo"], |command| {
+                command.stdin(OwnedFd::from(listener));
+            });
+            assert_eq!(echo.addr.port(), port);
+            let ip = if echo.addr.is_ipv4() { "127.0.0.1" } else { "::1" };
+            ping(&mut connect(SocketAddr::new(ip.parse().unwrap(), port))).unwrap();
+        }
+    }
+
+    /// inetd's `wait`, and systemd's `StandardInput=socket` alone.
+    #[test]
+    fn a_process_whose_standard_error_is_the_listener_survives_a_line_on_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let passed = || OwnedFd::from(listener.try_clone().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["-l", "stdin", "exec", "--", "sh", "-c", "echo trouble >&2; echo answer"]);
+        let _exec = Killed(command.stdin(passed()).stdout(passed()).stderr(passed()).spawn().unwrap());
+        for _ in 0..2 {
+            assert_eq!(rest(&mut connect(addr)), b"answer\n");
+        }
+    }
+
+    #[test]
+    fn a_standard_output_that_is_the_listener_is_a_usage_error_for_pipe() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let passed = || OwnedFd::from(listener.try_clone().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["-l", "stdin", "pipe", "--recv-only"]).stdin(passed()).stdout(passed());
+        let mut child = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut errors = child.0.stderr.take().unwrap();
+        let status = in_time("the command", move || child.0.wait().unwrap());
+        let mut said = String::new();
+        errors.read_to_string(&mut said).unwrap();
+        assert!(said.contains("standard output is a listening socket"), "{said}");
+        assert_eq!(status.code(), Some(2));
     }
 }

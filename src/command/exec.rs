@@ -7,12 +7,13 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use single_server::Session;
 
+use super::inherited;
 use super::log::Complaints;
 #[cfg(not(unix))]
 use super::pipes::spawn;
@@ -64,6 +65,9 @@ impl Exec {
         // The names that tcpserver gives them.
         command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
         command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
+        if inherited::is_stderr_a_listener() {
+            command.stderr(Stdio::null());
+        }
         spawn(command, self.stderr)
     }
 
