@@ -14,6 +14,7 @@ mod command {
     pub mod inherited;
     pub mod log;
     pub mod parser;
+    pub mod patience;
     pub mod pipe;
     #[cfg(not(unix))]
     pub mod pipes;
@@ -22,6 +23,7 @@ mod command {
     pub mod request;
     #[cfg(unix)]
     pub mod socket_pair;
+    pub mod storm;
     pub mod stream;
     // How a timeout is reported is a fact of the system, which the library and the command both need.
     #[path = "../net/timeout.rs"]
@@ -31,6 +33,8 @@ mod command {
     /// How it went with a client.
     pub enum Outcome {
         Served,
+        /// The same, and there is nothing for another client.
+        Last,
         /// The process or the target failed. The log says how; the next client may be served.
         Failed,
         /// No client can be served any more.
@@ -45,14 +49,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command::args;
+use command::dialer::Dialer;
 use command::exec::{self, Exec};
 use command::forward::Forward;
+use command::inherited;
 use command::log::{Complaints, Log};
+use command::patience;
 use command::pipe::Pipe;
-use command::dialer::Dialer;
 use command::reaper::Reaper;
 use command::request::{Args, Command, Listen, Request};
-use command::inherited;
 use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
@@ -63,7 +68,7 @@ fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
         Ok(Request::Run(args)) => *args,
         Ok(Request::Print(text)) => {
-            return match io::stdout().write_all(text.as_bytes()) {
+            return match patience::write_all(&mut io::stdout(), text.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             }
@@ -95,16 +100,21 @@ fn run(args: Args) -> io::Result<bool> {
     if let Command::Exec { ref program, .. } = args.command {
         exec::check(program)?;
     }
+    if matches!(args.command, Command::Pipe { .. }) && inherited::is_stdout_a_listener() {
+        let what = "standard output is a listening socket, too; connect it to something else";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
     let dials_first = matches!(args.command, Command::Forward { .. });
     let mut server = listen(args.options.linger(LINGER).read_on_demand(dials_first), args.listen)?;
-    let complaints = Complaints::default();
-    let log = Log::start(&server, complaints.clone(), args.quiet)?;
+    let complaints = Complaints::new(args.quiet);
+    let log = Log::start(&server, complaints.clone())?;
     let idle_timeout = args.idle_timeout;
     let mut pipe = None;
     let mut serve: Box<Serve> = match args.command {
         Command::Echo => Box::new(echo),
-        Command::Pipe(direction) => {
-            let started = Pipe::start(direction, server.inbox(), server.control(), LINGER)?;
+        Command::Pipe { direction, live } => {
+            let ends = (server.inbox(), server.control());
+            let started = Pipe::start(direction, live, ends, complaints.clone(), LINGER)?;
             let started = Arc::new(started);
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
@@ -125,20 +135,23 @@ fn run(args: Args) -> io::Result<bool> {
     let mut well = false;
     while let Some(mut session) = server.accept() {
         let outcome = serve(&mut session);
-        well = matches!(outcome, Outcome::Served);
-        if let Outcome::Fatal(error) = outcome {
+        well = matches!(outcome, Outcome::Served | Outcome::Last);
+        if let Outcome::Fatal(ref error) = outcome {
             complaints.add(format!("single-server: {error}"));
             break;
         }
-        if args.once {
+        if args.once || matches!(outcome, Outcome::Last) {
             // `stop` would give a slow client no longer than the linger time.
             session.close();
             break;
         }
     }
-    if let Some(error) = pipe.and_then(|pipe| pipe.error()) {
-        complaints.add(format!("single-server: {error}"));
-        well = false;
+    if let Some(pipe) = pipe {
+        well |= pipe.is_drained();
+        if let Some(error) = pipe.error() {
+            complaints.add(format!("single-server: {error}"));
+            well = false;
+        }
     }
     // An error means that the acceptor of a shared socket could not be woken. It ends with this process.
     let _ = server.stop();

@@ -88,6 +88,8 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
         (&["forward", "[fe80::1%eth0]"], &["'[fe80::1%eth0]'", "the port is missing"]),
         (&["pipe", "/dev/ttyUSB0"], &["'/dev/ttyUSB0' after pipe"]),
         (&["pipe", "--recv-only", "--send-only"], &["--recv-only", "--send-only"]),
+        (&["pipe", "--recv-only", "--live"], &["--recv-only", "--live"]),
+        (&["echo", "--live"], &["--live", "pipe only"]),
         (&["--stderr", "pipe"], &["--stderr", "exec only"]),
         (&["echo", "--retry", "1"], &["--retry", "forward only"]),
         (&["echo", "--recv-only"], &["--recv-only", "pipe only"]),

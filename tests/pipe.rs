@@ -6,6 +6,8 @@ mod visitor;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::io::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -285,4 +287,139 @@ fn pipe_exits_with_1_if_standard_input_cannot_be_read() {
     });
     assert!(pipe.line_with("single-server: ").contains("cannot read standard input: "));
     assert_eq!(pipe.wait(), Some(1));
+}
+
+// --- standard input that ends ---
+
+/// `pipe --send-only` with a producer that the test is.
+fn send_only() -> (Running, std::process::ChildStdin) {
+    let mut pipe = start(&["pipe", "--send-only"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+    });
+    let stdin = pipe.child.stdin.take().unwrap();
+    (pipe, stdin)
+}
+
+#[test]
+fn pipe_send_only_exits_with_0_at_the_end_of_standard_input_if_nothing_is_left() {
+    // Nobody has ever connected.
+    let (mut pipe, stdin) = send_only();
+    drop(stdin);
+    assert!(pipe.line().starts_with("standard input has ended"));
+    assert_eq!(pipe.wait(), Some(0));
+    // The client that is connected has had everything.
+    let (mut pipe, mut stdin) = send_only();
+    stdin.write_all(b"news").unwrap();
+    let mut client = connect(pipe.addr);
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(stdin);
+    assert_eq!(rest(&mut client), b"");
+    assert_eq!(pipe.wait(), Some(0));
+    // So had one that has left.
+    let (mut pipe, mut stdin) = send_only();
+    stdin.write_all(b"news").unwrap();
+    let mut client = connect(pipe.addr);
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(client);
+    pipe.line_with("closed ");
+    drop(stdin);
+    assert_eq!(pipe.wait(), Some(0));
+}
+
+#[test]
+fn pipe_send_only_serves_what_is_left_at_the_end_of_standard_input_and_exits_with_0() {
+    let all = pattern(9, 3 << 20);
+    for earlier_clients in [0, 1, 5] {
+        let (mut pipe, mut stdin) = send_only();
+        for _ in 0..earlier_clients {
+            stdin.write_all(b"news").unwrap();
+            let mut client = connect(pipe.addr);
+            client.read_exact(&mut [0; 4]).unwrap();
+            drop(client);
+            pipe.line_with("closed ");
+        }
+        // More than the inbox holds: the producer ends when the last client has taken a part of it.
+        let left = all[..if earlier_clients == 5 { 9 } else { all.len() }].to_vec();
+        let producer = thread::spawn(move || stdin.write_all(&left).map(|()| left).unwrap());
+        if earlier_clients == 5 {
+            pipe.line_with("standard input has ended");
+        }
+        let mut client = connect(pipe.addr);
+        assert_same(&rest(&mut client), &producer.join().unwrap());
+        assert_eq!(pipe.wait(), Some(0));
+    }
+}
+
+#[test]
+fn the_end_of_standard_input_is_a_line_in_the_log() {
+    let pipe = start(&["pipe"], |_| {});
+    assert_eq!(pipe.line(), "standard input has ended; clients can still send");
+    // It is no error.
+    let mut quiet = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    let output = quiet.args(["-q", "-l", "0", "pipe", "--send-only"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+// --- live ---
+
+#[test]
+fn pipe_live_discards_what_comes_while_nobody_is_connected() {
+    let mut pipe = start(&["pipe", "--live"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+    });
+    let mut stdin = pipe.child.stdin.take().unwrap();
+    for _ in 0..3 {
+        // Several times what the inbox holds. The producer is not held back.
+        stdin =
+            in_time("the producer", move || stdin.write_all(&vec![b'o'; 4 << 20]).map(|()| stdin).unwrap());
+        let mut client = connect(pipe.addr);
+        pipe.line_with("connected ");
+        stdin.write_all(b"new").unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"new") {
+            let mut piece = [0; 4096];
+            let count = client.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "the connection has ended");
+            got.extend_from_slice(&piece[..count]);
+        }
+        // At most what was in the pipe and in the hands of the thread when the client came.
+        assert!(got.len() <= 2 * 64 * 1024 + 3, "{} bytes", got.len());
+        drop(client);
+        pipe.line_with("closed ");
+    }
+}
+
+// --- standard input and output that somebody else has made non-blocking ---
+
+#[test]
+fn pipe_loses_nothing_if_its_standard_streams_are_non_blocking() {
+    let (mut producer, stdin) = UnixStream::pair().unwrap();
+    let (stdout, mut consumer) = UnixStream::pair().unwrap();
+    stdin.set_nonblocking(true).unwrap();
+    stdout.set_nonblocking(true).unwrap();
+    let mut pipe = start(&["--once", "pipe"], |command| {
+        command.stdin(OwnedFd::from(stdin)).stdout(OwnedFd::from(stdout));
+    });
+    let mut client = connect(pipe.addr);
+    pipe.line_with("connected ");
+    // Nothing to read yet: it waits without spinning. A tick is 10 ms.
+    let before = pipe.ticks();
+    thread::sleep(Duration::from_millis(300));
+    let ticks = pipe.ticks() - before;
+    assert!(ticks < 10, "{ticks} ticks in 0.3 s");
+    let (up, down) = (pattern(10, 4 << 20), pattern(11, 4 << 20));
+    let sent = down.clone();
+    let producing = thread::spawn(move || producer.write_all(&sent).unwrap());
+    let consuming = thread::spawn(move || {
+        let mut all = vec![0; 4 << 20];
+        for piece in all.chunks_mut(100_000) {
+            consumer.read_exact(piece).unwrap();
+            thread::sleep(Duration::from_millis(2)); // a slow reader, so the socket is full again and again
+        }
+        all
+    });
+    assert_same(&through(&mut client, &up), &down);
+    producing.join().unwrap();
+    assert_same(&consuming.join().unwrap(), &up);
+    assert_eq!(pipe.wait(), Some(0));
 }

@@ -25,6 +25,7 @@ pub struct Draft {
     pub depth: Option<usize>,
     pub recv_only: bool,
     pub send_only: bool,
+    pub live: bool,
     pub stderr: bool,
     pub once: bool,
     pub quiet: bool,
@@ -44,7 +45,7 @@ impl Draft {
                 let why = "its other holders keep the socket open";
                 return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
             }
-            "stdin" if matches!(command, Command::Pipe(Direction::Both | Direction::SendOnly)) => {
+            "stdin" if reads_stdin(&command) => {
                 let why = "it would read from the socket; use pipe --recv-only";
                 return Err(format!("pipe cannot be used with --listen stdin: {why}"));
             }
@@ -99,10 +100,13 @@ impl Draft {
                     (true, false) => Direction::RecvOnly,
                     (false, true) => Direction::SendOnly,
                     (true, true) => {
-                        return Err("--recv-only and --send-only exclude each other; give one".to_string());
+                        return Err("--recv-only and --send-only cannot be combined; give one".to_string());
                     }
                 };
-                (Command::Pipe(direction), 0)
+                if self.live && self.recv_only {
+                    return Err("--recv-only and --live cannot be combined; give one".to_string());
+                }
+                (Command::Pipe { direction, live: self.live }, 0)
             }
             "exec" => {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
@@ -131,6 +135,7 @@ impl Draft {
         let of_one_command = [
             ("--recv-only", self.recv_only, "pipe"),
             ("--send-only", self.send_only, "pipe"),
+            ("--live", self.live, "pipe"),
             ("--stderr", self.stderr, "exec"),
             ("--retry", self.retry.is_some(), "forward"),
         ];
@@ -139,4 +144,8 @@ impl Draft {
             None => Ok(command),
         }
     }
+}
+
+fn reads_stdin(command: &Command) -> bool {
+    matches!(command, Command::Pipe { direction, .. } if *direction != Direction::RecvOnly)
 }

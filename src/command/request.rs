@@ -31,7 +31,11 @@ pub struct Args {
 /// The command, with its own options and arguments.
 pub enum Command {
     Echo,
-    Pipe(Direction),
+    Pipe {
+        direction: Direction,
+        /// Discard standard input while nobody is connected.
+        live: bool,
+    },
     Exec {
         program: OsString,
         arguments: Vec<OsString>,
