@@ -62,7 +62,7 @@ use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
 /// How long the last client has to read its last bytes when the server stops.
-const LINGER: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
@@ -105,7 +105,8 @@ fn run(args: Args) -> io::Result<bool> {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
     let dials_first = matches!(args.command, Command::Forward { .. });
-    let mut server = listen(args.options.linger(LINGER).read_on_demand(dials_first), args.listen)?;
+    let mut server =
+        listen(args.options.stop_timeout(STOP_TIMEOUT).read_on_demand(dials_first), args.listen)?;
     let complaints = Complaints::new(args.quiet);
     let log = Log::start(&server, complaints.clone())?;
     let idle_timeout = args.idle_timeout;
@@ -114,7 +115,7 @@ fn run(args: Args) -> io::Result<bool> {
         Command::Echo => Box::new(echo),
         Command::Pipe { direction, live } => {
             let ends = (server.inbox(), server.control());
-            let started = Pipe::start(direction, live, ends, complaints.clone(), LINGER)?;
+            let started = Pipe::start(direction, live, ends, complaints.clone(), STOP_TIMEOUT)?;
             let started = Arc::new(started);
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
@@ -141,7 +142,7 @@ fn run(args: Args) -> io::Result<bool> {
             break;
         }
         if args.once || matches!(outcome, Outcome::Last) {
-            // `stop` would give a slow client no longer than the linger time.
+            // `stop` would give a slow client no longer than the stop timeout.
             session.close();
             break;
         }

@@ -261,7 +261,7 @@ fn inbox_each(count: u64) -> io::Result<()> {
             for number in 0..count {
                 inbox.send(numbered(number))?;
             }
-            server.control().finish();
+            client.finish();
         }
     }
     Ok(())

@@ -70,7 +70,7 @@ impl Dialer {
     pub fn release(&self) {
         let mut attempt = self.0.lock();
         let unwanted = match *attempt {
-            Attempt::Done(Ok(_)) => !self.0.control.is_busy(),
+            Attempt::Done(Ok(_)) => self.0.control.client().is_none(),
             Attempt::Done(Err(_)) => true,
             Attempt::None | Attempt::Running => false,
         };
@@ -87,7 +87,7 @@ impl Shared {
         let mut attempt = self.lock();
         // Under the lock: `release` comes either later, or it has found the attempt running, and then this decides.
         *attempt = match result {
-            Ok(_) if !self.control.is_busy() => Attempt::None,
+            Ok(_) if self.control.client().is_none() => Attempt::None,
             result => Attempt::Done(result),
         };
         self.done.notify_all();
@@ -98,7 +98,7 @@ impl Shared {
         let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         for addr in self.target.resolve()? {
             result = TcpStream::connect_timeout(&addr, DIAL).and_then(refuse_itself);
-            if result.is_ok() || !self.control.is_busy() {
+            if result.is_ok() || self.control.client().is_none() {
                 break;
             }
         }

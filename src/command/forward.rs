@@ -29,7 +29,7 @@ pub struct Forward {
 impl Forward {
     /// One client, whose bytes have not been asked for.
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        let outcome = if session.inbox().is_closed() {
+        let outcome = if session.client().is_closed() {
             Outcome::Served // the client has come and gone: not worth a dial
         } else {
             match self.dial_until(Instant::now() + self.retry, session) {
@@ -37,7 +37,7 @@ impl Forward {
                 Ok(None) => Outcome::Failed,
                 Err(e) => {
                     self.complaints.add(format!("cannot connect to {}: {e}", self.dialer.target()));
-                    session.abort();
+                    session.client().abort();
                     Outcome::Failed
                 }
             }
@@ -49,8 +49,8 @@ impl Forward {
     /// Dials until the target answers, or the time is up, or the session has ended (`None`).
     fn dial_until(&self, give_up: Instant, session: &Session) -> io::Result<Option<TcpStream>> {
         let mut has_left = || {
-            session.extend(); // the client may have sent all of its job and closed
-            session.inbox().is_closed()
+            session.client().extend(); // the client may have sent all of its job and closed
+            session.client().is_closed()
         };
         let mut told = false;
         loop {
@@ -84,7 +84,7 @@ impl Forward {
             Ok(End::Reset | End::Stalled) => Outcome::Failed,
             Err(e) => {
                 self.complaints.add(format!("cannot start a thread for {}: {e}", self.dialer.target()));
-                session.abort();
+                session.client().abort();
                 Outcome::Failed
             }
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Control, Inbox, SendError, Session};
+use single_server::{Client, Control, Inbox, SendError, Session};
 
 use super::log::Complaints;
 use super::patience;
@@ -57,13 +57,13 @@ impl Pipe {
     /// Starts to read standard input, unless nothing is to be sent. With `live`, only what comes while a client is
     /// connected is sent.
     ///
-    /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
+    /// If it fails, the server is stopped, and the last client has `stop_timeout` to take what was read before.
     pub fn start(
         direction: Direction,
         live: bool,
         server: (Inbox, Control),
         complaints: Complaints,
-        linger: Duration,
+        stop_timeout: Duration,
     ) -> io::Result<Pipe> {
         let input = Input::Reading(Instant::now());
         let shared = Arc::new(Mutex::new(Shared { input, accepted: 0, settled: 0, serving: false }));
@@ -79,7 +79,7 @@ impl Pipe {
                 lock(&reader.shared).input = Input::Failed(format!("cannot read standard input: {e}"));
                 reader.control.stop();
                 // The main thread prints the error and exits, unless it is stuck in a write to standard output.
-                thread::sleep(linger + Duration::from_secs(1));
+                thread::sleep(stop_timeout + Duration::from_secs(1));
                 process::exit(1);
             }
         };
@@ -109,10 +109,7 @@ impl Pipe {
             matches!(shared.input, Input::Ended)
         };
         if had_ended {
-            match self.direction {
-                Direction::SendOnly => session.inbox().finish(),
-                _ => session.half_close(),
-            }
+            tell_end(self.direction, session.client());
         }
         let mut asked = Instant::now();
         let mut stdout = io::stdout().lock();
@@ -136,15 +133,15 @@ impl Pipe {
 
     /// Waits until the client has had its answer.
     fn let_answer(&self, session: &Session, asked: Instant) {
-        let inbox = session.inbox();
-        while !inbox.is_closed() {
+        let client = session.client();
+        while !client.is_closed() {
             let silent = match lock(&self.shared).input {
                 Input::Ended => break,
-                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
+                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || client.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // What is not sent yet is counted as discarded. Checked second: what the thread had in hand is in the inbox by now.
-            if silent && session.report().discarded == 0 {
+            // Checked second: what the thread had in hand is in the inbox by now.
+            if silent && client.traffic().queued == 0 {
                 break;
             }
             thread::sleep(CHECK);
@@ -153,7 +150,7 @@ impl Pipe {
 
     /// Ends the session, and returns whether nothing is left for another client.
     fn settle(&self, session: &Session, had_ended: bool) -> bool {
-        session.inbox().finish();
+        session.client().finish();
         let report = session.wait_until_over();
         let mut shared = lock(&self.shared);
         shared.settled += report.sent + report.discarded;
@@ -161,6 +158,14 @@ impl Pipe {
         // A client that came after the end of standard input has had everything. The figures miss a client that came and went
         // before the main thread saw it.
         matches!(shared.input, Input::Ended) && (had_ended || shared.accepted == shared.settled)
+    }
+}
+
+/// Standard input has ended, and with it what the client gets.
+fn tell_end(direction: Direction, client: &Client) {
+    match direction {
+        Direction::SendOnly => client.finish(),
+        Direction::Both | Direction::RecvOnly => client.half_close(),
     }
 }
 
@@ -219,10 +224,7 @@ impl Reader {
             self.control.stop();
         } else if let Some(client) = self.control.client() {
             // A client that has connected since the end was noted is told twice, which does no harm.
-            match self.direction {
-                Direction::SendOnly => client.inbox().finish(),
-                _ => client.inbox().half_close(),
-            }
+            tell_end(self.direction, &client);
         }
     }
 }
