@@ -248,9 +248,7 @@ fn clients_that_give_up_on_a_target_that_does_not_answer_leave_no_threads() {
     assert!(most <= THREADS, "{most} threads");
     // The target was dialled for the first of them, and the others were told that it is busy.
     forward.line_with("cannot connect to ");
-    let failed = Instant::now();
-    assert!(rest(&mut connect(forward.addr)).is_empty());
-    assert!(failed.elapsed() < Duration::from_secs(30), "the target was dialled for clients that had gone");
+    becomes(THREADS - 1, || threads(&forward));
 }
 
 #[cfg(target_os = "linux")]
@@ -458,10 +456,11 @@ fn without_name_server(arguments: &[&str]) -> Option<Running> {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_name_server_that_does_not_answer_does_not_hold_the_command_after_its_client_has_left() {
-    let mut forward = match without_name_server(&["--once", "forward", "printer.test:9100"]) {
-        Some(forward) => forward,
-        None => return,
-    };
+    let mut forward =
+        match without_name_server(&["--once", "--close-timeout", "200ms", "forward", "printer.test:9100"]) {
+            Some(forward) => forward,
+            None => return,
+        };
     let client = connect(forward.addr);
     // The name server has been asked: there is a UDP socket that is connected to port 53.
     let sockets = format!("/proc/{}/net/udp", forward.id());
@@ -475,7 +474,7 @@ fn a_name_server_that_does_not_answer_does_not_hold_the_command_after_its_client
 #[cfg(target_os = "linux")]
 #[test]
 fn clients_that_come_and_go_share_one_attempt_to_reach_the_target() {
-    let forward = match without_name_server(&["forward", "printer.test:9100"]) {
+    let forward = match without_name_server(&["--close-timeout", "200ms", "forward", "printer.test:9100"]) {
         Some(forward) => forward,
         None => return,
     };
@@ -495,7 +494,7 @@ fn clients_that_come_and_go_share_one_attempt_to_reach_the_target() {
 #[test]
 fn a_client_that_resets_does_not_keep_the_slot_while_the_target_is_tried() {
     let addr = free_address().to_string();
-    let forward = start(&["--retry", "1h", "forward", &addr], |_| {});
+    let forward = start(&["--close-timeout", "200ms", "--retry", "1h", "forward", &addr], |_| {});
     if !installed("socat") {
         return;
     }
