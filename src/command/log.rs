@@ -89,6 +89,7 @@ impl Log {
             refused: Storm::new(REFUSALS),
             connected: Storm::new(LINES),
             closed: Storm::new(LINES),
+            missed: Storm::new(0),
         };
         let listening = format!("listening on {}", server.local_addr());
         let thread = thread::Builder::new().name("log".into()).spawn(move || {
@@ -120,6 +121,7 @@ struct Writer {
     refused: Storm<Signal>,
     connected: Storm<Signal>,
     closed: Storm<Signal>,
+    missed: Storm<Signal>,
 }
 
 impl Writer {
@@ -172,6 +174,11 @@ impl Writer {
             Signal::Refused { .. } => self.refused.admit(signal),
             Signal::Connected(_) => self.connected.admit(signal),
             Signal::ProducerFinished(_) => self.closed.admit(signal),
+            // The log could not keep up with a storm.
+            Signal::Missed(number) => {
+                self.missed.count(number, signal);
+                None
+            }
             other => Some(other),
         };
         if let Some(signal) = admitted {
@@ -202,17 +209,21 @@ impl Writer {
         print_summaries(complaints, self.signals_counted().map(Storm::rest));
     }
 
-    fn signals_counted(&mut self) -> [&mut Storm<Signal>; 3] {
-        [&mut self.refused, &mut self.connected, &mut self.closed]
+    fn signals_counted(&mut self) -> [&mut Storm<Signal>; 4] {
+        [&mut self.refused, &mut self.connected, &mut self.closed, &mut self.missed]
     }
 }
 
 /// `refused 192.0.2.1:40000: busy` becomes `refused 7 more, the last 192.0.2.1:40000: busy`.
-fn print_summaries(complaints: Option<(u64, String)>, signals: [Option<(u64, Signal)>; 3]) {
+fn print_summaries(complaints: Option<(u64, String)>, signals: [Option<(u64, Signal)>; 4]) {
     if let Some((count, line)) = complaints {
         print(&format!("{count} more such lines, the last: {line}"));
     }
     for (count, signal) in signals.into_iter().flatten() {
+        if let Signal::Missed(_) = signal {
+            print(&Signal::Missed(count).to_string());
+            continue;
+        }
         let line = signal.to_string();
         let (what, rest) = line.split_once(' ').unwrap_or((&line, ""));
         print(&format!("{what} {count} more, the last {rest}"));

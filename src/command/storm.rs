@@ -27,9 +27,15 @@ impl<T> Storm<T> {
             self.printed += 1;
             return Some(line);
         }
-        self.counted += 1;
-        self.last = Some(line);
+        self.count(1, line);
         None
+    }
+
+    /// Counts a line that stands for this many.
+    pub fn count(&mut self, number: u64, line: T) {
+        self.until.get_or_insert_with(|| Instant::now() + SECOND);
+        self.counted += number;
+        self.last = Some(line);
     }
 
     /// Whether the next line would be counted.
@@ -87,6 +93,7 @@ mod tests {
         let later = Instant::now() + 2 * SECOND;
         assert_eq!((storm.admit(1), storm.summary(later), storm.rest()), (Some(1), None, None));
         assert_eq!((storm.admit(2), storm.admit(3), storm.admit(4)), (Some(2), Some(3), None));
-        assert_eq!(storm.rest(), Some((1, 4)));
+        storm.count(6, 5);
+        assert_eq!(storm.rest(), Some((7, 5)));
     }
 }
