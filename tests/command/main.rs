@@ -8,10 +8,12 @@ mod visitor;
 
 mod arguments;
 #[cfg(unix)]
-mod bridges;
+mod exec;
+#[cfg(unix)]
+mod forward;
 mod log;
 #[cfg(unix)]
-mod relay;
+mod pipe;
 
 mod promises {
     mod strangers;

@@ -89,6 +89,27 @@ pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
+/// How a client leaves a server that has stopped taking its bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Leave {
+    Reset,
+    Close,
+    Stay,
+}
+
+/// Sends as much as is taken, and leaves. What is returned keeps a client that stays connected.
+pub fn send_and_leave(mut client: TcpStream, leave: Leave) -> Option<TcpStream> {
+    write_until_held_back(&mut client);
+    match leave {
+        Leave::Reset => {
+            reset(client);
+            None
+        }
+        Leave::Close => None,
+        Leave::Stay => Some(client),
+    }
+}
+
 /// Writes until the kernel takes nothing for 150 ms. Returns how many bytes it took.
 pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();

@@ -1,7 +1,7 @@
 //! Servers in this process, and what comes out of them.
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
 use std::thread;
@@ -36,6 +36,12 @@ pub fn apart() -> String {
     } else {
         "127.0.0.1:0".to_string()
     }
+}
+
+/// An address at which nobody listens, nor has listened: a process that is being started may hold a copy of a listener that
+/// was closed meanwhile.
+pub fn free_address() -> SocketAddr {
+    UdpSocket::bind(apart()).unwrap().local_addr().unwrap()
 }
 
 /// The address for a server with this policy.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::visitor::DEADLINE;
+use crate::visitor::{skipped, DEADLINE};
 
 mod alone;
 #[cfg(target_os = "linux")]
@@ -18,10 +18,21 @@ mod faults;
 #[cfg(target_os = "linux")]
 pub mod network;
 mod proc;
+mod scratch;
 
 #[cfg(target_os = "linux")]
 pub use faults::*;
-pub use {alone::*, proc::*};
+pub use {alone::*, proc::*, scratch::*};
+
+/// Whether this program is there. If not, reports the test as skipped.
+pub fn installed(program: &str) -> bool {
+    let found =
+        Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        skipped(&format!("{program} is not installed"));
+    }
+    found
+}
 
 /// A process that is killed at the end of the test, even if the test panics.
 pub struct Killed(pub Child, Mark);

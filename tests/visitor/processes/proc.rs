@@ -21,10 +21,16 @@ pub fn threads_and_descriptors() -> (u64, usize) {
 
 /// The id of a thread of a running command.
 pub fn thread_named(running: &Running, name: &str) -> String {
-    let mut threads =
-        std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap().map(|task| task.unwrap());
+    threads_named(running, name).pop().unwrap()
+}
+
+/// The ids of all threads of a running command that have this name.
+pub fn threads_named(running: &Running, name: &str) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
     let named = |thread: &std::fs::DirEntry| {
-        std::fs::read_to_string(thread.path().join("comm")).unwrap().trim_end() == name
+        // A thread may end meanwhile.
+        std::fs::read_to_string(thread.path().join("comm")).map_or(false, |found| found.trim_end() == name)
     };
-    threads.find(named).unwrap().file_name().into_string().unwrap()
+    let named = threads.map(|thread| thread.unwrap()).filter(named);
+    named.map(|thread| thread.file_name().into_string().unwrap()).collect()
 }
