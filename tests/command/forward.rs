@@ -186,7 +186,7 @@ fn forward_connects_to_an_ipv6_address() {
 fn a_target_that_stops_reading_does_not_keep_the_slot() {
     for leave in [Leave::Reset, Leave::Close, Leave::Stay] {
         let (target, addr) = target();
-        let forward = start(&["--idle-timeout", "500ms", "forward", &addr], |_| {});
+        let forward = start(&["--idle-timeout", "300ms", "forward", &addr], |_| {});
         let client = connect(forward.addr);
         let mut stalled = accepted(&target);
         stalled.write_all(b"unread").unwrap(); // lets the client leave with a reset
@@ -202,11 +202,11 @@ fn a_target_that_stops_reading_does_not_keep_the_slot() {
 #[test]
 fn a_stalled_target_is_named_in_the_log() {
     let (target, addr) = target();
-    let forward = start(&["--idle-timeout", "500ms", "forward", &addr], |_| {});
+    let forward = start(&["--idle-timeout", "300ms", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
     let _stalled = accepted(&target);
     write_until_held_back(&mut client);
-    assert_eq!(forward.line_with("target "), format!("target {addr} has taken no data for 500ms"));
+    assert_eq!(forward.line_with("target "), format!("target {addr} has taken no data for 300ms"));
     assert!(forward.line_with("closed ").contains(": aborted, "));
 }
 
