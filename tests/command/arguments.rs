@@ -7,12 +7,6 @@ use std::process::Stdio;
 use crate::processes::*;
 use crate::visitor::*;
 
-fn command() -> assert_cmd::Command {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_single-server"));
-    command.timeout(DEADLINE);
-    command
-}
-
 #[test]
 fn help_and_version_are_printed_on_standard_output() {
     let version = concat!("single-server ", env!("CARGO_PKG_VERSION"), "\n");

@@ -380,11 +380,10 @@ fn once_exits_with_0_if_a_process_ends_because_its_client_has_left() {
 #[test]
 fn exec_of_a_path_that_does_not_exist_is_an_error_at_the_start() {
     for path in ["/no/such/program", "./no-such-program", "/"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
-        let output = command.args(["-l", "0", "exec", path]).stdin(Stdio::null()).output().unwrap();
+        let output = command().args(["-l", "0", "exec", path]).assert().code(1).get_output().clone();
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(&format!("cannot run {path:?}")), "{said}");
-        assert_eq!((said.lines().count(), output.status.code()), (1, Some(1)), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
     }
 }
 

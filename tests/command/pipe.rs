@@ -353,9 +353,7 @@ fn the_end_of_standard_input_is_a_line_in_the_log() {
     let pipe = start(&["pipe"], |_| {});
     assert_eq!(pipe.line(), "standard input has ended; clients can still send");
     // It is no error.
-    let mut quiet = Command::new(env!("CARGO_BIN_EXE_single-server"));
-    let output = quiet.args(["-q", "-l", "0", "pipe", "--send-only"]).stdin(Stdio::null()).output().unwrap();
-    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+    command().args(["-q", "-l", "0", "pipe", "--send-only"]).assert().success().stderr("");
 }
 
 // --- live ---

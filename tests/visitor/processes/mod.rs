@@ -102,6 +102,13 @@ pub struct Running {
     pub lines: Receiver<String>,
 }
 
+/// The command, for a test that only runs it to its end and looks at its output.
+pub fn command() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_single-server"));
+    command.timeout(DEADLINE);
+    command
+}
+
 /// Starts the command and waits until it listens, on a free port unless the arguments name one. `change` can adjust the
 /// process.
 pub fn start(arguments: &[&str], change: impl FnOnce(&mut Command)) -> Running {
