@@ -135,6 +135,7 @@ mod state {
 
 /// The connection, and what differs from one system to the other.
 mod net {
+    pub(crate) mod address;
     pub(crate) mod connection;
     pub(crate) mod timeout;
     #[cfg(windows)]

@@ -5,10 +5,13 @@
 
 mod command {
     pub mod args;
+    pub mod buffer;
     pub mod dialer;
     pub mod draft;
     pub mod endpoint;
+    pub mod environment;
     pub mod exec;
+    pub mod exit;
     pub mod forward;
     pub mod help;
     pub mod inherited;
@@ -18,6 +21,7 @@ mod command {
     pub mod pipe;
     #[cfg(not(unix))]
     pub mod pipes;
+    pub mod process;
     pub mod reaper;
     pub mod relay;
     pub mod request;
@@ -120,9 +124,10 @@ fn run(args: Args) -> io::Result<bool> {
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        Command::Exec { program, arguments, stderr } => {
-            let (complaints, reaper) = (complaints.clone(), Reaper::default());
-            let exec = Exec { program, arguments, stderr, idle_timeout, complaints, reaper };
+        Command::Exec { program, arguments, stderr, exit_timeout } => {
+            let (complaints, control, reaper) = (complaints.clone(), server.control(), Reaper::default());
+            let exec =
+                Exec { program, arguments, stderr, idle_timeout, exit_timeout, complaints, control, reaper };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {

@@ -23,10 +23,11 @@ fn help_and_version_are_printed_on_standard_output() {
     assert_eq!(command().arg("-h").assert().success().get_output().stdout, help);
     let help = String::from_utf8(help).unwrap();
     for command in ["echo", "pipe", "exec", "forward"] {
-        let example =
-            |line: &str| line.starts_with("  single-server ") && line.contains(&format!(" {command}"));
+        let example = |line: &str| line.contains("single-server ") && line.contains(&format!(" {command}"));
         assert!(help.lines().any(example), "no example of {command}");
     }
+    // As in the README: the device is opened once, and locked.
+    assert!(help.contains("flock -n 0") && help.matches("/dev/tty").count() == 1, "the serial recipe");
     let wide: Vec<&str> = help.lines().filter(|line| line.len() > 80).collect();
     assert!(wide.is_empty(), "wider than 80 columns: {wide:#?}");
 }
@@ -91,6 +92,8 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
         (&["pipe", "--recv-only", "--live"], &["--recv-only", "--live"]),
         (&["echo", "--live"], &["--live", "pipe only"]),
         (&["--stderr", "pipe"], &["--stderr", "exec only"]),
+        (&["--exit-timeout", "1", "echo"], &["--exit-timeout", "exec only"]),
+        (&["exec", "--exit-timeout", "1x", "cat"], &["'1x'", "--exit-timeout", "0 for none"]),
         (&["echo", "--retry", "1"], &["--retry", "forward only"]),
         (&["echo", "--recv-only"], &["--recv-only", "pipe only"]),
     ];

@@ -70,6 +70,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
                 let time = value(&mut parser, name, DURATION, values::duration)?;
                 once(name, &mut draft.handover, time)?;
             }
+            "--exit-timeout" => once(name, &mut draft.exit_timeout, timeout(&mut parser, name)?)?,
             "--retry" => once(name, &mut draft.retry, value(&mut parser, name, DURATION, values::duration)?)?,
             "--buffer-size" => {
                 once(name, &mut draft.buffer_size, value(&mut parser, name, SIZE, values::size)?)?;

@@ -10,6 +10,8 @@ use super::endpoint::Endpoint;
 use super::request::{Args, Command, Direction, Listen};
 use super::values;
 
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The options and words that have been read so far.
 #[derive(Default)]
 pub struct Draft {
@@ -21,6 +23,7 @@ pub struct Draft {
     pub session_timeout: Option<Duration>,
     pub handover: Option<Duration>,
     pub retry: Option<Duration>,
+    pub exit_timeout: Option<Duration>,
     pub buffer_size: Option<usize>,
     pub depth: Option<usize>,
     pub recv_only: bool,
@@ -112,7 +115,9 @@ impl Draft {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
                 let (program, arguments) = words.split_first().ok_or(missing)?;
                 let (program, arguments) = (program.clone(), arguments.to_vec());
-                (Command::Exec { program, arguments, stderr: self.stderr }, words.len())
+                let exit_timeout =
+                    Some(self.exit_timeout.unwrap_or(EXIT_TIMEOUT)).filter(|time| !time.is_zero());
+                (Command::Exec { program, arguments, stderr: self.stderr, exit_timeout }, words.len())
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
@@ -137,6 +142,7 @@ impl Draft {
             ("--send-only", self.send_only, "pipe"),
             ("--live", self.live, "pipe"),
             ("--stderr", self.stderr, "exec"),
+            ("--exit-timeout", self.exit_timeout.is_some(), "exec"),
             ("--retry", self.retry.is_some(), "forward"),
         ];
         match of_one_command.iter().find(|(_, given, owner)| *given && *owner != name) {

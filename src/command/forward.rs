@@ -13,7 +13,7 @@ use single_server::Session;
 
 use super::dialer::{Dialer, LOOK};
 use super::log::Complaints;
-use super::relay::{AtEnd, End, Relay};
+use super::relay::{AtEnd, End, Relay, Taken};
 use super::Outcome;
 
 /// The time between two attempts of `--retry`.
@@ -77,11 +77,16 @@ impl Forward {
 
     fn connect(&self, session: &mut Session, stream: &TcpStream) -> Outcome {
         let complain = |what: &str| self.complaints.add(format!("target {} {what}", self.dialer.target()));
-        let relay =
-            Relay { stream, at_end: AtEnd::HalfClose, idle_timeout: self.idle_timeout, complain: &complain };
-        match relay.run(session, &mut || false) {
+        let relay = Relay {
+            stream,
+            at_end: AtEnd::HalfClose,
+            idle_timeout: self.idle_timeout,
+            complain: &complain,
+            taken: Taken::default(),
+        };
+        match relay.run(session, &()) {
             Ok(End::Stream | End::Session) => Outcome::Served,
-            Ok(End::Reset | End::Stalled) => Outcome::Failed,
+            Ok(End::Reset | End::Failed) => Outcome::Failed,
             Err(e) => {
                 self.complaints.add(format!("cannot start a thread for {}: {e}", self.dialer.target()));
                 session.client().abort();

@@ -1,25 +1,29 @@
 //! Carries bytes between a session and another stream, in both directions, until both have ended.
 //!
 //! The caller's thread carries what the client sends; a second thread, which lives as long as the session, carries
-//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and when
-//! the session is over, shutting down our end of the stream ends every read and write on it, no matter who holds the
-//! other end.
+//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and
+//! shutting down our end of the stream ends every read and write on it, no matter who holds the other end.
+//!
+//! The stream may outlast the session, to take what the client had sent before it left. What it sends is then read and
+//! discarded: it must not be held back by that, nor break.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Client, Session};
+use single_server::{Client, Report, Session};
 
+use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
 use super::timeout::is_timeout;
 
-/// The most that is read at once.
-const PIECE: usize = 64 * 1024;
 /// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
 const SMALL: usize = PIECE / 4;
+/// How long the first and the longest pause is while the end of the other side is waited for.
+const FIRST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the end of the stream means for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,10 +42,50 @@ pub enum End {
     /// It was reset, and the session is aborted. `std` cannot send a reset by itself, so the client sees one only if bytes
     /// of it are unread or it sends more.
     Reset,
-    /// It took no byte for the idle timeout, and sent none.
-    Stalled,
+    /// It took no byte for the idle timeout, and sent none; or there was no memory for what it sends.
+    Failed,
     /// The session was over before it.
     Session,
+}
+
+/// Who knows more of the other side than its stream shows. By default, nobody does.
+pub trait Watch: Sync {
+    /// Asked when the stream has sent nothing for [`PATIENCE`]; `moved` tells whether it has sent or taken anything since it
+    /// was asked last. Returns whether this is the end of the stream.
+    fn gives_up(&self, _moved: bool) -> bool {
+        false
+    }
+
+    /// The session is over, and there is more of its client's bytes. Returns whether the stream is to have them. Asked ten
+    /// times a second while it takes none.
+    fn takes_the_rest(&self, _report: &Report) -> bool {
+        false
+    }
+
+    /// The session is over. Returns whether its stream is still needed.
+    fn goes_on(&self, _report: &Report) -> bool {
+        false
+    }
+
+    /// Returns as soon as it does not go on. Nothing in `std` waits for a process with a timeout, so this polls, at first
+    /// often.
+    fn wait(&self, report: &Report) {
+        let mut pause = FIRST_PAUSE;
+        while self.goes_on(report) {
+            thread::sleep(pause);
+            pause = LONGEST_PAUSE.min(pause * 2);
+        }
+    }
+}
+
+impl Watch for () {}
+
+/// What the stream has taken of the client's bytes.
+#[derive(Default)]
+pub struct Taken {
+    pub count: AtomicU64,
+    /// It has ended without reading all of them. Not every system tells.
+    pub unread: AtomicBool,
 }
 
 pub struct Relay<'a> {
@@ -51,22 +95,23 @@ pub struct Relay<'a> {
     pub idle_timeout: Option<Duration>,
     /// Is told what the stream has done wrong, before the session ends.
     pub complain: &'a (dyn Fn(&str) + Sync),
+    pub taken: Taken,
 }
 
 impl Relay<'_> {
-    /// Runs until the session is over. `given_up` is asked whenever a read times out; `true` ends the stream.
+    /// Runs until the session is over and `watch` does not go on.
     ///
     /// # Errors
     ///
     /// The thread cannot be started; nothing has been carried, and the session goes on.
-    pub fn run(&self, session: &Session, given_up: &mut (dyn FnMut() -> bool + Send)) -> io::Result<End> {
+    pub fn run(&self, session: &Session, watch: &dyn Watch) -> io::Result<End> {
         let first = AtomicBool::new(true);
         thread::scope(|scope| {
             let client = session.client();
             let back = thread::Builder::new().name("relay".into());
-            let back = back.spawn_scoped(scope, || self.carry_back(client, &first, given_up))?;
-            let sent = self.carry_out(session, &first);
-            session.wait_until_over();
+            let back = back.spawn_scoped(scope, || self.carry_back(client, &first, watch))?;
+            let sent = self.carry_out(session, &first, watch);
+            watch.wait(&session.wait_until_over());
             self.stream.shutdown(Shutdown::Both);
             let back = back.join().unwrap_or(End::Session);
             Ok(sent.unwrap_or(back))
@@ -74,10 +119,10 @@ impl Relay<'_> {
     }
 
     /// From the client to the stream. Returns an end that is found here.
-    fn carry_out(&self, session: &Session, first: &AtomicBool) -> Option<End> {
+    fn carry_out(&self, session: &Session, first: &AtomicBool, watch: &dyn Watch) -> Option<End> {
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
-            if let Err(found) = self.write(&chunk, session) {
+            if let Err(found) = self.write(&chunk, session, watch) {
                 end = found;
                 break;
             }
@@ -92,8 +137,9 @@ impl Relay<'_> {
         end
     }
 
-    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or the session is over.
-    fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
+    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or is not to have more.
+    fn write(&self, mut bytes: &[u8], session: &Session, watch: &dyn Watch) -> Result<(), Option<End>> {
+        let client = session.client();
         let mut moved = Instant::now();
         let mut sent: Option<u64> = None;
         while !bytes.is_empty() {
@@ -102,59 +148,87 @@ impl Relay<'_> {
                 Ok(count) => {
                     bytes = &bytes[count..];
                     moved = Instant::now();
+                    self.taken.count.fetch_add(count as u64, Ordering::SeqCst);
+                    // The server sees only what moves on the client's side.
+                    client.extend();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
-                    if session.client().is_closed() {
-                        return Err(None);
-                    }
                     // A byte in the other direction counts, too, as for the server's idle timeout.
-                    let now = Some(session.client().traffic().sent);
+                    let now = Some(client.traffic().sent);
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
                     match self.idle_timeout {
-                        Some(time) if moved.elapsed() >= time => {
+                        Some(time) if moved.elapsed() >= time && !client.is_closed() => {
                             let what = format!("has taken no data for {time:?}");
-                            return Err(Some(self.abort(session.client(), End::Stalled, &what)));
+                            return Err(Some(self.abort(client, End::Failed, &what)));
                         }
                         _ => {}
                     }
                 }
                 // If the stream had ended before it broke, its end counts, which the other thread reads.
                 Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
-                    return Err(None)
+                    self.note(&e);
+                    return Err(None);
                 }
-                Err(e) => return Err(Some(self.broken(session.client(), &e))),
+                Err(e) => return Err(Some(self.broken(client, &e))),
+            }
+            match client.report() {
+                Some(report) if !bytes.is_empty() && !watch.takes_the_rest(&report) => return Err(None),
+                _ => {}
             }
         }
         Ok(())
     }
 
     /// From the stream to the client.
-    fn carry_back(&self, client: &Client, first: &AtomicBool, given_up: &mut dyn FnMut() -> bool) -> End {
+    fn carry_back(&self, client: &Client, first: &AtomicBool, watch: &dyn Watch) -> End {
         let inbox = client.inbox();
-        let mut buffer = vec![0; PIECE];
+        let mut buffer = Vec::new();
+        let (mut sent, mut taken) = (false, 0);
         loop {
+            if buffer.is_empty() {
+                buffer = match buffer::piece() {
+                    Ok(buffer) => buffer,
+                    Err(e) => return self.unreadable(client, &e),
+                };
+            }
             let count = match self.stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) if is_timeout(&e) && !given_up() => continue,
+                Err(e) if is_timeout(&e) => {
+                    let before = std::mem::replace(&mut taken, self.taken.count.load(Ordering::SeqCst));
+                    if !watch.gives_up(std::mem::take(&mut sent) || taken != before) {
+                        continue;
+                    }
+                    0
+                }
                 Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(client, &e),
                 // A process that exits leaving input unread resets its socket pair.
-                Err(_) => 0,
+                Err(e) => {
+                    self.note(&e);
+                    0
+                }
             };
             if count == 0 {
                 break;
             }
+            sent = true;
             let bytes = if count < SMALL {
-                buffer[..count].to_vec()
+                match buffer::copy(&buffer[..count]) {
+                    Ok(bytes) => bytes,
+                    Err(e) => return self.unreadable(client, &e),
+                }
             } else {
-                let mut full = std::mem::replace(&mut buffer, vec![0; PIECE]);
+                let mut full = std::mem::take(&mut buffer);
                 full.truncate(count);
                 full
             };
             if inbox.send(bytes).is_err() {
+                if self.at_end == AtEnd::Finish {
+                    self.discard();
+                }
                 return End::Session;
             }
         }
@@ -170,13 +244,36 @@ impl Relay<'_> {
         }
         End::Stream
     }
+
+    /// Reads to the end of a stream that may outlast the session.
+    fn discard(&self) {
+        let mut buffer = [0; SMALL];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Err(e) if e.kind() != ErrorKind::Interrupted && !is_timeout(&e) => return self.note(&e),
+                _ => {}
+            }
+        }
+    }
 }
 
 impl Relay<'_> {
+    /// A reset says that the stream has ended with some of our bytes unread.
+    fn note(&self, error: &io::Error) {
+        if error.kind() == ErrorKind::ConnectionReset {
+            self.taken.unread.store(true, Ordering::SeqCst);
+        }
+    }
+
     fn broken(&self, client: &Client, error: &io::Error) -> End {
         // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
         thread::sleep(PATIENCE);
         self.abort(client, End::Reset, &format!("has broken the connection: {error}"))
+    }
+
+    fn unreadable(&self, client: &Client, error: &io::Error) -> End {
+        self.abort(client, End::Failed, &format!("cannot be read: {error}"))
     }
 
     fn abort(&self, client: &Client, end: End, why: &str) -> End {

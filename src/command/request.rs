@@ -40,6 +40,8 @@ pub enum Command {
         program: OsString,
         arguments: Vec<OsString>,
         stderr: bool,
+        /// `None` for no limit.
+        exit_timeout: Option<Duration>,
     },
     /// The target is resolved for each client.
     Forward {

@@ -68,7 +68,7 @@ impl Client {
         slot.current().map(|record| Client::new(slot, record))
     }
 
-    /// Returns the client's address.
+    /// Returns the client's address, which is an IPv4 address if it has reached a listener on `[::]` by IPv4.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.record.peer

@@ -11,6 +11,7 @@ use super::machine::{Machine, Session};
 use super::phase::Phase;
 use super::record::Record;
 use super::slot::{Served, Slot, State};
+use crate::net::address::canonical;
 use crate::net::connection::Connection;
 use crate::values::seen::Seen;
 use crate::values::signal::Signal;
@@ -136,7 +137,7 @@ impl Slot {
 
     /// Gives the slot to a client. Only the acceptor calls this, after it has found the slot free.
     pub(crate) fn begin(&self, stream: TcpStream, peer: SocketAddr) {
-        let local = stream.local_addr().unwrap_or(self.local_addr);
+        let local = canonical(stream.local_addr().unwrap_or(self.local_addr));
         let connection = Arc::new(Connection::new(stream));
         let mut state = self.lock();
         if !state.machine.begin(peer, Instant::now()) {

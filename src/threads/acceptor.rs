@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::net::address::canonical;
 use crate::net::connection::turn_away;
 use crate::state::accepting::Patience;
 use crate::state::phase::Event;
@@ -57,7 +58,7 @@ impl Acceptor {
             match accepted {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
-                    self.meet(stream, peer);
+                    self.meet(stream, canonical(peer));
                 }
                 Err(e) if is_about_one_client(&e) => {}
                 // Somebody else who holds a listener that was handed in has made it non-blocking.

@@ -301,7 +301,8 @@ impl Options {
     /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
     /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
     /// application has nothing to send to it. An application that works for longer than this calls
-    /// [`Client::extend`](crate::Client::extend) now and then. A client found to be reset while the application leaves the
+    /// [`Client::extend`](crate::Client::extend) now and then: the server sees only what moves on the connection, not that somebody
+    /// still works on bytes that the application has passed on. A client found to be reset while the application leaves the
     /// outbox full loses the slot after the same time.
     ///
     /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if

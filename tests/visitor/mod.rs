@@ -245,6 +245,27 @@ pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
     written
 }
 
+/// How a client leaves a server that has stopped taking its bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Leave {
+    Reset,
+    Close,
+    Stay,
+}
+
+/// Sends as much as is taken, and leaves. What is returned keeps a client that stays connected.
+pub fn send_and_leave(mut client: TcpStream, leave: Leave) -> Option<TcpStream> {
+    write_until_held_back(&mut client);
+    match leave {
+        Leave::Reset => {
+            reset(client);
+            None
+        }
+        Leave::Close => None,
+        Leave::Stay => Some(client),
+    }
+}
+
 /// A process that is killed at the end of the test, even if the test panics.
 pub struct Killed(pub std::process::Child);
 
