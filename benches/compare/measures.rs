@@ -1,0 +1,274 @@
+//! What each check measures: its contenders, and what one round of each costs in the unit of the table.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::client::{knock, read_last_number, read_numbered, round_trips, session, slow_session, Pattern};
+use crate::contender::{connect, Contender};
+use crate::statistics::{lower_quartile, median, median_us};
+
+type Measure = Box<dyn FnMut() -> f64>;
+
+/// Ours and two equal baselines. Each call measures one round and returns its cost.
+pub struct Three {
+    pub ours: Measure,
+    pub baseline: Measure,
+    pub again: Measure,
+}
+
+type Prepared = Result<Three, String>;
+
+fn three<T: 'static>(
+    ours: T,
+    baseline: impl Fn() -> T,
+    measure: impl Fn(&mut T) -> f64 + Copy + 'static,
+) -> Prepared {
+    let each = |mut contender: T| -> Measure { Box::new(move || measure(&mut contender)) };
+    Ok(Three { ours: each(ours), baseline: each(baseline()), again: each(baseline()) })
+}
+
+fn plain_loop() -> Contender {
+    // The size of our buffers by default.
+    Contender::own(&["loop", "262144"])
+}
+
+/// The library without a log, with a polling time in microseconds.
+fn library(polling: &str) -> Contender {
+    Contender::own(&["library", polling])
+}
+
+/// A contender and the client that it serves, if there is one.
+struct Pair {
+    contender: Contender,
+    client: Option<TcpStream>,
+}
+
+fn serving(contender: Contender) -> Pair {
+    let mut client = connect(contender.addr);
+    round_trips(&mut client, 100);
+    Pair { client: Some(client), contender }
+}
+
+fn trips(pair: &mut Pair, count: usize) -> f64 {
+    median_us(round_trips(pair.client.as_mut().expect("a client is served"), count))
+}
+
+pub fn round_trip() -> Prepared {
+    let bare = || serving(Contender::own(&["shape"]));
+    three(serving(Contender::ours(&["echo"])), bare, |pair| trips(pair, 300))
+}
+
+pub fn round_trip_to_loop() -> Prepared {
+    three(serving(Contender::ours(&["echo"])), || serving(plain_loop()), |pair| trips(pair, 300))
+}
+
+pub fn storm() -> Prepared {
+    const COUNT: usize = 200;
+    let bare = || serving(Contender::own(&["shape"]));
+    three(serving(Contender::ours(&["echo"])), bare, |pair| {
+        // As many refusals as round trips, however the system divides the processor between the two.
+        let addr = pair.contender.addr;
+        let began = Instant::now();
+        thread::scope(|scope| {
+            scope.spawn(|| knocks(addr, COUNT));
+            trips(pair, COUNT);
+        });
+        began.elapsed().as_secs_f64() * 1e6 / COUNT as f64
+    })
+}
+
+/// The lowest of several costs. Whatever disturbs work that is limited by the processor adds to its time.
+fn best(measure: impl FnMut(usize) -> f64) -> f64 {
+    (0..4).map(measure).fold(f64::INFINITY, f64::min)
+}
+
+/// Streams 4 MiB there and back, each time with a connection of its own.
+fn streamed(ours: Contender, baseline: impl Fn() -> Contender) -> Prepared {
+    let with_pattern = |contender| (contender, Pattern::new());
+    three(
+        with_pattern(ours),
+        || with_pattern(baseline()),
+        |(contender, pattern)| {
+            best(|_| {
+                let time = pattern.stream_through(contender.addr, 4 << 20).expect("every byte comes back");
+                time.as_secs_f64() * 1e3
+            })
+        },
+    )
+}
+
+pub fn throughput() -> Prepared {
+    streamed(Contender::ours(&["echo"]), plain_loop)
+}
+
+pub fn forward() -> Prepared {
+    // One target for each forwarder, because a plain loop serves one client at a time.
+    let target = plain_loop();
+    let ours = Contender::ours(&["forward", &target.addr.to_string()]).keeping(target);
+    streamed(ours, || {
+        let target = plain_loop();
+        Contender::own(&["forward", &target.addr.to_string()]).keeping(target)
+    })
+}
+
+pub fn exec() -> Prepared {
+    needs_cat()?;
+    streamed(Contender::ours(&["exec", "--", "cat"]), || Contender::own(&["exec"]))
+}
+
+fn messages(baseline: &str) -> Prepared {
+    const COUNT: u64 = 20_000;
+    let count = COUNT.to_string();
+    let baseline = || Contender::own(&[baseline, &count]);
+    three(Contender::own(&["inbox", &count]), baseline, |contender| {
+        read_numbered(contender.addr, COUNT).as_secs_f64() * 1e9 / COUNT as f64
+    })
+}
+
+pub fn inbox() -> Prepared {
+    messages("channel")
+}
+
+pub fn inbox_to_writes() -> Prepared {
+    messages("write")
+}
+
+pub fn send() -> Prepared {
+    const COUNT: u64 = 1000;
+    let count = COUNT.to_string();
+    let ours = Contender::own(&["inbox-before", &count]);
+    three(
+        ours,
+        || Contender::own(&["channel-before", &count]),
+        |contender| {
+            let times = (0..20).map(|_| read_last_number(contender.addr, COUNT) as f64 / COUNT as f64);
+            median(times.collect())
+        },
+    )
+}
+
+pub fn refusal() -> Prepared {
+    let bare = || Pair { contender: Contender::own(&["drop", "0"]), client: None };
+    three(serving(Contender::ours(&["echo"])), bare, |pair| knocks(pair.contender.addr, 100))
+}
+
+pub fn refusal_by_the_kernel() -> Prepared {
+    let ours = serving(Contender::ours(&["--busy", "refuse", "echo"]));
+    let closed = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
+    let (closed, another) = (closed(), closed());
+    Ok(Three {
+        ours: Box::new(move || knocks(ours.contender.addr, 200)),
+        baseline: Box::new(move || knocks(closed, 200)),
+        again: Box::new(move || knocks(another, 200)),
+    })
+}
+
+pub fn first_refusal() -> Prepared {
+    let bare = || Pair { contender: Contender::own(&["drop", "1000"]), client: None };
+    three(serving(Contender::ours(&["echo"])), bare, |pair| {
+        // Three of these are longer than the time after which a refusal counts as a first one.
+        thread::sleep(Duration::from_millis(40));
+        knocks(pair.contender.addr, 1)
+    })
+}
+
+fn knocks(addr: SocketAddr, count: usize) -> f64 {
+    median_us((0..count).map(|_| knock(addr)).collect())
+}
+
+/// Clients that send, half-close and read to the end, one after the other. Returns the mean time, in microseconds.
+fn in_turn(contender: &Contender, count: usize) -> f64 {
+    let began = Instant::now();
+    for _ in 0..count {
+        assert!(session(contender.addr), "a client was refused, because the slot was not free yet");
+    }
+    began.elapsed().as_secs_f64() * 1e6 / count as f64
+}
+
+pub fn sessions() -> Prepared {
+    three(library("50"), plain_loop, |contender| in_turn(contender, 100))
+}
+
+pub fn sessions_logged() -> Prepared {
+    three(Contender::ours(&["echo"]), plain_loop, |contender| in_turn(contender, 100))
+}
+
+pub fn exec_sessions() -> Prepared {
+    needs_cat()?;
+    let ours = Contender::ours(&["exec", "--", "cat"]);
+    three(ours, || Contender::own(&["exec"]), |contender| in_turn(contender, 10))
+}
+
+pub fn exec_inetd() -> Prepared {
+    needs_cat()?;
+    if !Contender::help().contains("--inetd") {
+        return Err("this single-server has no `exec --inetd`".into());
+    }
+    let ours = Contender::ours(&["exec", "--inetd", "--", "cat"]);
+    three(ours, || Contender::own(&["inetd"]), |contender| in_turn(contender, 10))
+}
+
+fn needs_cat() -> Result<(), String> {
+    if cfg!(unix) {
+        Ok(())
+    } else {
+        Err("this system has no cat".into())
+    }
+}
+
+pub fn switches() -> Prepared {
+    // Without polling, so the load does not decide whether a thread goes to sleep.
+    let ours = library("0");
+    ours.switches()?;
+    let switches = |contender: &Contender| contender.switches().expect("its process has not ended") as f64;
+    three(ours, plain_loop, move |contender| {
+        let sessions = (0..9).map(|_| {
+            let before = switches(contender);
+            slow_session(contender.addr);
+            switches(contender) - before
+        });
+        // Under load a thread sometimes sleeps once more, to wait for a lock.
+        lower_quartile(sessions.collect())
+    })
+}
+
+pub fn memory() -> Prepared {
+    plain_loop().memory()?;
+    let ours: fn() -> Contender = || Contender::ours(&["echo"]);
+    three(
+        ours,
+        || plain_loop,
+        |start| {
+            // A new process in each round, because a peak only grows.
+            let contender = start();
+            Pattern::new().stream_through(contender.addr, 32 << 20).expect("every byte comes back");
+            in_turn(&contender, 300);
+            let served = serving(contender);
+            // Fewer than the backlog, where the plain loop leaves them.
+            (0..100).for_each(|_| drop(TcpStream::connect(served.contender.addr)));
+            drop(served.client);
+            in_turn(&served.contender, 1);
+            served.contender.memory().expect("its process has not ended") as f64
+        },
+    )
+}
+
+pub fn idle() -> Prepared {
+    let alone = |contender| Pair { contender, client: None };
+    let ours = vec![alone(Contender::ours(&["echo"])), serving(Contender::ours(&["echo"]))];
+    ours[0].contender.processor_time()?;
+    let time = |pairs: &[Pair]| -> f64 {
+        let each = pairs.iter().map(|pair| pair.contender.processor_time());
+        each.map(|time| time.expect("its process has not ended").as_secs_f64() * 1e6).sum()
+    };
+    three(
+        ours,
+        || vec![alone(Contender::own(&["tick"]))],
+        move |pairs: &mut Vec<Pair>| {
+            let (before, began) = (time(pairs), Instant::now());
+            thread::sleep(Duration::from_millis(150));
+            (time(pairs) - before) / began.elapsed().as_secs_f64()
+        },
+    )
+}
