@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -107,6 +108,27 @@ pub fn read_last_number(addr: SocketAddr, count: u64) -> u64 {
     let (all, last) = messages.split_at(count as usize * 32);
     assert!((0..count).map(numbered).eq(all.chunks_exact(32)), "the messages are not in order");
     u64::from_be_bytes(last[..8].try_into().expect("eight bytes"))
+}
+
+/// Runs `measure` while another thread knocks in a loop.
+pub fn during_knocks<T>(addr: SocketAddr, measure: impl FnOnce() -> T) -> T {
+    /// Ends the knocking, also if `measure` panics.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                knock(addr);
+            }
+        });
+        let _over = Over(&over);
+        measure()
+    })
 }
 
 /// Knocks: connects while another client is served, and waits for a message or the end. Returns how long that took.

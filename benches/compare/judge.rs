@@ -43,9 +43,11 @@ impl Outcome {
 
 /// Runs the checks with these names, or all. Fails if one is worse than its bound.
 pub fn check(wanted: &[&str], effort: Effort) -> ExitCode {
-    println!("Costs, so less is better; a ratio is the median of many rounds. `cargo bench` explains bounds that are missed.\n");
     println!(
-        "{:<17} {:>10} {:>10}  {:<14} {:>7} {:>7} {:>7}",
+        "All figures are costs: less is better. The ratio may exceed its bound by no more than the noise.\n"
+    );
+    println!(
+        "{:<16} {:>8} {:>8} {:<12} {:>6} {:>7} {:>6}",
         "check", "ours", "baseline", "", "ratio", "noise", "bound"
     );
     let began = Instant::now();
@@ -130,7 +132,7 @@ fn row(check: &Check, outcome: &Outcome, verdict: &str) {
         v => format!("{v:.2}"),
     };
     println!(
-        "{:<17} {:>10} {:>10}  {:<14} {:>7.2} {:>6.1}% {:>7.2}  {verdict}",
+        "{:<16} {:>8} {:>8} {:<12} {:>6.2} {:>6.1}% {:>6.2}  {verdict}",
         check.name,
         number(outcome.ours),
         number(outcome.baseline),

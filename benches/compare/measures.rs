@@ -4,7 +4,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{knock, read_last_number, read_numbered, round_trips, session, slow_session, Pattern};
+use crate::client::{
+    during_knocks, knock, read_last_number, read_numbered, round_trips, session, slow_session, Pattern,
+};
 use crate::contender::{connect, Contender};
 use crate::statistics::{lower_quartile, median, median_us};
 
@@ -64,10 +66,28 @@ pub fn round_trip_to_loop() -> Prepared {
 }
 
 pub fn storm() -> Prepared {
+    /// A served client, and whether others knock meanwhile.
+    struct Client(Pair, bool);
+    let client = |stormed| Client(serving(Contender::ours(&["echo"])), stormed);
+    three(
+        client(true),
+        || client(false),
+        |Client(pair, stormed)| {
+            let addr = pair.contender.addr;
+            if *stormed {
+                during_knocks(addr, || trips(pair, 200))
+            } else {
+                trips(pair, 200)
+            }
+        },
+    )
+}
+
+/// As many refusals as round trips, however the system divides the processor between the two.
+pub fn storm_work() -> Prepared {
     const COUNT: usize = 200;
     let bare = || serving(Contender::own(&["shape"]));
     three(serving(Contender::ours(&["echo"])), bare, |pair| {
-        // As many refusals as round trips, however the system divides the processor between the two.
         let addr = pair.contender.addr;
         let began = Instant::now();
         thread::scope(|scope| {
@@ -255,20 +275,29 @@ pub fn memory() -> Prepared {
 }
 
 pub fn idle() -> Prepared {
-    let alone = |contender| Pair { contender, client: None };
-    let ours = vec![alone(Contender::ours(&["echo"])), serving(Contender::ours(&["echo"]))];
-    ours[0].contender.processor_time()?;
+    /// Processes, when they were last looked at, and the processor time that they had used then.
+    struct Seen(Vec<Pair>, Instant, f64);
     let time = |pairs: &[Pair]| -> f64 {
         let each = pairs.iter().map(|pair| pair.contender.processor_time());
         each.map(|time| time.expect("its process has not ended").as_secs_f64() * 1e6).sum()
     };
+    let look = |pairs: Vec<Pair>| {
+        let used = time(&pairs);
+        Seen(pairs, Instant::now(), used)
+    };
+    let alone = |contender| Pair { contender, client: None };
+    let ours = vec![alone(Contender::ours(&["echo"])), serving(Contender::ours(&["echo"]))];
+    ours[0].contender.processor_time()?;
     three(
-        ours,
-        || vec![alone(Contender::own(&["tick"]))],
-        move |pairs: &mut Vec<Pair>| {
-            let (before, began) = (time(pairs), Instant::now());
-            thread::sleep(Duration::from_millis(150));
-            (time(pairs) - before) / began.elapsed().as_secs_f64()
+        look(ours),
+        || look(vec![alone(Contender::own(&["tick"]))]),
+        move |seen| {
+            // Meanwhile the others are idle, too: each is measured since it was looked at last.
+            thread::sleep(Duration::from_millis(200));
+            let (used, now) = (time(&seen.0), Instant::now());
+            let cost = (used - seen.2) / (now - seen.1).as_secs_f64();
+            (seen.1, seen.2) = (now, used);
+            cost
         },
     )
 }
