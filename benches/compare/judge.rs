@@ -88,8 +88,17 @@ fn judge(check: &Check, effort: Effort) -> Result<bool, String> {
         outcome = measure(check, longer)?;
     }
     let worse = outcome.is_worse(check.bound);
-    row(check, &outcome, if worse { "WORSE" } else { "ok" });
-    if !worse && !outcome.is_well(check.bound) && outcome.noise > TOO_NOISY {
+    let unclear = !worse && !outcome.is_well(check.bound) && outcome.noise > TOO_NOISY;
+    row(
+        check,
+        &outcome,
+        match (worse, unclear) {
+            (true, _) => "WORSE",
+            (_, true) => "unclear",
+            _ => "ok",
+        },
+    );
+    if unclear {
         return Err(format!("too little processor time, the noise is {:.0}%", 100.0 * outcome.noise));
     }
     Ok(!worse)
