@@ -174,13 +174,19 @@ pub fn refusal() -> Prepared {
 }
 
 pub fn refusal_by_the_kernel() -> Prepared {
-    let ours = serving(Contender::ours(&["--busy", "refuse", "echo"]));
-    let closed = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port");
-    let (closed, another) = (closed(), closed());
-    Ok(Three {
-        ours: Box::new(move || knocks(ours.contender.addr, 200)),
-        baseline: Box::new(move || knocks(closed, 200)),
-        again: Box::new(move || knocks(another, 200)),
+    /// Who has closed the port.
+    enum Closed {
+        ByServer(Pair),
+        ByNobody(SocketAddr),
+    }
+    let ours = Closed::ByServer(serving(Contender::ours(&["--busy", "refuse", "echo"])));
+    let nobody = || {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        Closed::ByNobody(free.expect("a free port"))
+    };
+    three(ours, nobody, |closed| match closed {
+        Closed::ByServer(pair) => knocks(pair.contender.addr, 200),
+        Closed::ByNobody(addr) => knocks(*addr, 200),
     })
 }
 
