@@ -53,7 +53,7 @@ use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
 /// How long the last client has to read its last bytes when the server stops.
-const LINGER: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
@@ -88,7 +88,8 @@ fn run(args: Args) -> io::Result<bool> {
         exec::check(program)?;
     }
     let dials_first = matches!(args.command, Command::Forward { .. });
-    let mut server = listen(args.options.linger(LINGER).read_on_demand(dials_first), args.listen)?;
+    let mut server =
+        listen(args.options.stop_timeout(STOP_TIMEOUT).read_on_demand(dials_first), args.listen)?;
     let complaints = Complaints::default();
     let log = Log::start(&server, complaints.clone(), args.quiet)?;
     let idle_timeout = args.idle_timeout;
@@ -96,7 +97,7 @@ fn run(args: Args) -> io::Result<bool> {
     let mut serve: Box<Serve> = match args.command {
         Command::Echo => Box::new(echo),
         Command::Pipe(direction) => {
-            let started = Pipe::start(direction, server.inbox(), server.control(), LINGER)?;
+            let started = Pipe::start(direction, server.inbox(), server.control(), STOP_TIMEOUT)?;
             let started = Arc::new(started);
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
@@ -123,7 +124,7 @@ fn run(args: Args) -> io::Result<bool> {
             break;
         }
         if args.once {
-            // `stop` would give a slow client no longer than the linger time.
+            // `stop` would give a slow client no longer than the stop timeout.
             session.close();
             break;
         }

@@ -41,19 +41,18 @@ fn bytes_sent_before_anyone_connects_reach_only_the_first_client() {
     inbox.try_send(b"two ".to_vec()).unwrap();
     let mut writer = inbox.clone();
     writer.write_all(b"three").unwrap();
-    inbox.half_close();
     let mut first = connect(server.local_addr());
+    next_client(&server, &first).half_close();
     assert_eq!(rest(&mut first), b"one two three");
-    assert!(matches!(next_message(&server), Message::Connected(_)));
     assert!(matches!(inbox.send("after the half-close"), Err(SendError::Over(_))));
     drop(first);
-    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    while !matches!(next_message(&server), Message::End(_)) {}
     assert_eq!(next_report(&signals).sent, 13);
 
     let mut second = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     inbox.send("for you").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(rest(&mut second), b"for you");
 }
 
@@ -69,7 +68,7 @@ fn replies_to_a_departed_client_are_returned_to_the_sender() {
         match next_message(&server) {
             Message::Connected(client) => inbox_of_first = Some(client.inbox()),
             Message::Data(chunk) => question = Some(chunk),
-            Message::ProducerFinished(_) => break,
+            Message::End(_) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -82,8 +81,27 @@ fn replies_to_a_departed_client_are_returned_to_the_sender() {
     let late = server.inbox().send(question.unwrap());
     assert!(matches!(late, Err(SendError::Over(bytes)) if &bytes[..] == b"question"));
     server.inbox().send("hello").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(rest(&mut second), b"hello");
+}
+
+#[test]
+fn a_client_that_has_gone_cannot_end_the_session_of_the_next_one() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let gone = connect(server.local_addr());
+    let first = next_client(&server, &gone);
+    first.abort();
+    let mut stream = connect(server.local_addr());
+    let second = next_client(&server, &stream);
+    first.half_close();
+    first.finish();
+    first.abort();
+    first.extend();
+    assert!(first.is_closed() && !second.is_closed());
+    assert_ne!(first, second);
+    second.inbox().send("still here").unwrap();
+    second.finish();
+    assert_eq!(rest(&mut stream), b"still here");
 }
 
 #[test]
@@ -137,7 +155,7 @@ fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
     let mut next = connect(server.local_addr());
     while !matches!(next_message(&server), Message::Connected(_)) {}
     inbox.send("clean").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_same(&rest(&mut next), b"clean");
 }
 
@@ -158,7 +176,7 @@ fn bytes_queued_for_a_replaced_client_do_not_reach_its_successor() {
         {
         }
         server.inbox().send("for the second").unwrap();
-        server.control().finish();
+        finish(&server.control());
         assert_same(&rest(&mut second), b"for the second");
         in_time("send", move || sending.join().unwrap());
         drop(first);
@@ -192,7 +210,7 @@ fn bytes_sent_during_a_replacement_go_to_the_client_they_were_accepted_for() {
         let reading = thread::spawn(move || rest(&mut new).len());
         done.store(true, Ordering::Release);
         taken += sending.join().unwrap();
-        echo.control.finish();
+        finish(&echo.control);
         let report = next_report(&echo.signals);
         assert_eq!((report.reason, report.discarded), (Reason::Finished, 0), "{report:?}");
         assert_eq!(reading.join().unwrap() as u64 + 1000, report.sent);
@@ -215,11 +233,11 @@ fn a_chunk_can_be_sent_to_a_client_of_another_server() {
         match next_message(&from) {
             Message::Connected(_) => {}
             Message::Data(chunk) => inbox.send(chunk).unwrap(),
-            Message::ProducerFinished(_) => break,
+            Message::End(_) => break,
             other => panic!("{other:?}"),
         }
     }
-    to.control().finish();
+    finish(&to.control());
     assert_eq!(rest(&mut target), b"across");
 }
 
@@ -231,8 +249,8 @@ fn bytes_received_after_finish_do_not_reach_the_outbox() {
         assert!(matches!(next_message(&server), Message::Connected(_)));
         old.write_all(b"early").unwrap();
         assert!(matches!(next_message(&server), Message::Data(_))); // the reader soon blocks in `read` again
-        server.control().finish();
-        assert!(matches!(next_message(&server), Message::ProducerFinished(_)));
+        finish(&server.control());
+        assert!(matches!(next_message(&server), Message::End(_)));
         old.write_all(b"late").unwrap();
         let new = connect(server.local_addr());
         let next = next_message(&server);
@@ -241,7 +259,7 @@ fn bytes_received_after_finish_do_not_reach_the_outbox() {
             "{next:?}"
         );
         drop(new);
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
         becomes(false, || server.is_busy());
     }
 }
@@ -254,12 +272,12 @@ fn bytes_received_after_finish_are_discarded_although_the_application_has_yet_to
     assert!(matches!(next_message(&server), Message::Connected(_)));
     client.write_all(b"early").unwrap();
     assert!(matches!(next_message(&server), Message::Data(_)));
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(next_report(&signals).reason, Reason::Finished);
     // More than the kernel holds. So once all of it is written, the reader has read a good part of it.
     client.write_all(&vec![b'x'; 30 << 20]).unwrap();
     match next_message(&server) {
-        Message::ProducerFinished(end) => assert_eq!(end.report().received, 5),
+        Message::End(end) => assert_eq!(report_of(&end).received, 5),
         other => panic!("{other:?}"),
     }
 }
@@ -290,7 +308,7 @@ fn unaddressed_bytes_sent_while_a_session_ends_are_delivered_or_counted() {
     let mut last = connect(echo.addr);
     next_connected(&echo.signals);
     let reading = thread::spawn(move || rest(&mut last).len() as u64);
-    echo.control.finish();
+    finish(&echo.control);
     let report = next_report(&echo.signals);
     assert_eq!(reading.join().unwrap(), report.sent);
     assert_eq!(counted + report.sent + report.discarded, accepted);

@@ -37,7 +37,7 @@ enum Closing {
 const CLOSINGS: [Closing; 3] = [Closing::Close, Closing::ShutdownAndClose, Closing::Reset];
 
 fn policies() -> [Busy; 2] {
-    [Busy::Drop, Busy::Tell(b"busy".to_vec())]
+    [Busy::Drop, Busy::tell("busy")]
 }
 
 /// One visit: connects once, gets its answer, and leaves.
@@ -87,7 +87,7 @@ fn a_client_that_closes_and_connects_again_at_once_is_served_under_drop() {
 fn a_client_that_closes_and_connects_again_at_once_is_served_under_a_message() {
     let _turn = TURN.lock();
     for closing in CLOSINGS {
-        let echo = echo(Options::new().busy(Busy::Tell(b"busy".to_vec())).handover(NEVER));
+        let echo = echo(Options::new().busy(Busy::tell("busy")).handover(NEVER));
         visit_a_thousand_times(echo.addr, closing, b"busy");
     }
 }
@@ -211,7 +211,7 @@ fn leaving(server: &SingleServer) -> (TcpStream, End) {
     client.write_all(b"question").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     loop {
-        if let Message::ProducerFinished(end) = next_message(server) {
+        if let Message::End(end) = next_message(server) {
             return (client, end);
         }
     }
@@ -235,7 +235,7 @@ fn serve_next(server: &SingleServer, client: &TcpStream) {
     let peer = client.local_addr().unwrap();
     while !matches!(next_message(server), Message::Connected(client) if client.peer_addr() == peer) {}
     server.inbox().send("your turn").unwrap();
-    server.control().finish();
+    finish(&server.control());
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn a_newcomer_that_meets_a_leaving_client_is_served_as_soon_as_the_slot_is_free(
         // The newcomer takes nothing from what the leaving client is still to get, which is more than the kernel
         // holds, and which it reads in its own time.
         let answer = pattern(1, 24 << 20);
-        end.inbox().send(answer.clone()).unwrap();
+        end.client().inbox().send(answer.clone()).unwrap();
         drop(end);
         waits(&mut new);
         assert_same(&rest(&mut old), &answer);
@@ -270,13 +270,13 @@ fn under_refuse_the_port_is_open_again_when_the_client_has_closed_although_it_is
                 return client;
             }
         });
-        end.inbox().send("answer").unwrap();
+        end.client().inbox().send("answer").unwrap();
         drop(end);
         assert_eq!(rest(&mut old), b"answer");
         new.set_read_timeout(Some(DEADLINE)).unwrap();
         serve_next(&server, &new);
         assert_eq!(rest(&mut new), b"your turn");
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
     }
 }
 
@@ -289,7 +289,7 @@ fn a_newcomer_that_meets_a_session_that_is_being_finished_is_served_after_it() {
         assert!(matches!(next_message(&server), Message::Connected(_)));
         let answer = pattern(2, 24 << 20);
         server.inbox().send(answer.clone()).unwrap();
-        server.control().finish();
+        finish(&server.control());
         let mut new = connect(server.local_addr());
         waits(&mut new);
         assert_same(&rest(&mut old), &answer);
@@ -301,7 +301,7 @@ fn a_newcomer_that_meets_a_session_that_is_being_finished_is_served_after_it() {
 
 #[test]
 fn a_newcomer_is_turned_away_when_the_handover_time_is_over_and_the_leaving_client_keeps_the_slot() {
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse] {
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
         let told: &[u8] = if matches!(policy, Busy::Tell(_)) { b"busy" } else { b"" };
         let server = Options::new().busy(policy.clone()).handover(SHORT).bind(APART).unwrap();
         let signals = server.signal();
@@ -321,7 +321,7 @@ fn a_newcomer_is_turned_away_when_the_handover_time_is_over_and_the_leaving_clie
         if policy != Busy::Refuse {
             assert_eq!(refusals(&signals), 1);
         }
-        end.inbox().send("answer").unwrap();
+        end.client().inbox().send("answer").unwrap();
         drop(end);
         assert_eq!(rest(&mut old), b"answer");
     }
@@ -348,13 +348,13 @@ fn a_newcomer_takes_the_place_of_a_leaving_client_at_once_under_replace() {
     serve_next(&server, &new);
     assert_eq!(rest(&mut new), b"your turn");
     assert!(rest(&mut old).is_empty());
-    assert_eq!(end.report().reason, Reason::Replaced);
+    assert_eq!(report_of(&end).reason, Reason::Replaced);
 }
 
 #[test]
 fn a_stop_waits_for_no_handover() {
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse] {
-        let options = Options::new().busy(policy).handover(NEVER).linger(SHORT);
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
+        let options = Options::new().busy(policy).handover(NEVER).stop_timeout(SHORT);
         let mut server = options.bind(APART).unwrap();
         let (mut old, end) = leaving(&server);
         let addr = server.local_addr();
@@ -382,7 +382,7 @@ fn a_client_that_has_closed_and_moves_no_byte_is_gone_after_the_close_timeout() 
         assert!(report.lasted >= SHORT, "{report:?}");
         assert!(!server.is_busy());
         assert!(rest(&mut client).is_empty());
-        assert!(end.inbox().send("too late").is_err());
+        assert!(end.client().inbox().send("too late").is_err());
         // The end is kept, as by an application that is busy with something else, and costs the next client nothing.
     }
     ping_through(&server);
@@ -400,7 +400,7 @@ fn the_close_timeout_begins_anew_with_each_byte() {
     let server = Options::new().close_timeout(LONG).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let (mut client, end) = leaving(&server);
-    let inbox = end.inbox();
+    let inbox = end.client().inbox();
     let talking = thread::spawn(move || {
         for _ in 0..20 {
             thread::sleep(LONG / 6); // an application that takes its time
@@ -422,7 +422,7 @@ fn a_client_that_has_closed_may_take_a_long_answer_slowly() {
     let answer = pattern(3, 24 << 20);
     let copy = answer.clone();
     let (mut client, end) = leaving(&server);
-    end.inbox().send(copy).unwrap();
+    end.client().inbox().send(copy).unwrap();
     drop(end);
     let mut received = vec![0; answer.len()];
     for piece in received.chunks_mut(1 << 20) {
@@ -440,7 +440,7 @@ fn a_client_that_has_closed_and_takes_nothing_of_its_answer_is_gone_and_all_of_i
     let signals = server.signal();
     let answer = vec![b'x'; 30 << 20];
     let (client, end) = leaving(&server);
-    end.inbox().send(answer).unwrap();
+    end.client().inbox().send(answer).unwrap();
     drop(end);
     let report = next_report(&signals);
     assert_eq!((report.reason, report.sent + report.discarded), (Reason::Gone, 30 << 20), "{report:?}");
@@ -456,7 +456,7 @@ fn without_a_close_timeout_a_client_that_has_closed_is_waited_for() {
     let (mut client, end) = leaving(&server);
     thread::sleep(4 * SHORT); // an application that takes its time
     assert!(server.is_busy());
-    end.inbox().send("answer").unwrap();
+    end.client().inbox().send("answer").unwrap();
     drop(end);
     assert_eq!(rest(&mut client), b"answer");
 }

@@ -4,7 +4,7 @@
 
 mod visitor;
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::sync::Mutex;
 use std::thread;
@@ -55,15 +55,38 @@ fn backpressure_blocks_a_client_while_the_application_does_not_read() {
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
     client.shutdown(Shutdown::Write).unwrap();
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
     assert_eq!(received, written);
 }
 
 #[test]
+fn a_client_that_sends_no_newline_does_not_fill_the_memory() {
+    let _turn = TURN.lock();
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let control = server.control();
+    let mut client = connect(server.local_addr());
+    let before = status("self", "VmRSS:");
+    let application = thread::spawn(move || {
+        let session = server.accept().unwrap();
+        let lines: Vec<Option<String>> = session.bounded_lines(1 << 20).map(Result::ok).collect();
+        lines
+    });
+    let piece = vec![b'x'; 1 << 20];
+    (0..64).for_each(|_| client.write_all(&piece).unwrap());
+    becomes(64 << 20, || control.client().unwrap().traffic().received);
+    let grown = status("self", "VmRSS:").saturating_sub(before);
+    assert!(grown < LIMIT, "{grown} KiB");
+    client.write_all(b"\nnext\n").unwrap();
+    drop(client);
+    let lines = in_time("the application", move || application.join().unwrap());
+    assert_eq!(lines, [None, Some("next".to_string())]);
+}
+
+#[test]
 fn backpressure_blocks_a_sender_while_the_client_does_not_read() {
     let _turn = TURN.lock();
-    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
     let inbox = server.inbox();
     let before = status("self", "VmRSS:");
     let mut sizes = [1, 100, 10_000, 1_000_000].iter().cycle();
@@ -173,7 +196,7 @@ fn dropped_subscriptions_are_freed_even_if_no_signal_is_sent() {
 fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
     let _turn = TURN.lock();
     for _ in 0..8 {
-        let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+        let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
         // More than the kernel takes for a client that does not read, so the next senders wait for room.
@@ -200,7 +223,7 @@ fn a_large_message_waiting_for_room_is_not_overtaken_by_later_small_ones() {
 
 /// A server with room for 32 MiB in the inbox, more than the kernel takes for a client that does not read.
 fn roomy() -> Options {
-    Options::new().buffer_size(1 << 20).depth(32).linger(Duration::ZERO)
+    Options::new().buffer_size(1 << 20).depth(32).stop_timeout(Duration::ZERO)
 }
 
 #[test]
@@ -211,10 +234,10 @@ fn an_inbox_left_full_by_a_session_is_emptied_while_nobody_is_connected() {
     let _client = connect(server.local_addr());
     let session = server.accept().unwrap();
     inbox.send(vec![b'x'; 31 << 20]).unwrap();
-    becomes(true, || session.report().sent > 0); // the writer has taken this message, and no other one
+    becomes(true, || session.client().traffic().sent > 0); // the writer has taken this message, and no other one
     inbox.try_send(vec![b'x'; 1 << 20]).unwrap();
     assert!(matches!(inbox.try_send("y"), Err(SendError::Full(_))));
-    session.abort();
+    session.client().abort();
     assert!(session.wait_until_over().discarded >= 1 << 20);
     drop(session);
     // This is accepted only by an inbox that has all of its room.

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Busy, Inbox, Message, Options, Reason, Signal};
+use single_server::{Busy, Client, Message, Options, Reason, Signal};
 use visitor::*;
 
 /// The tests of servers that close their port, and those that start a process, take turns. A process that is being started
@@ -73,12 +73,12 @@ fn refuse_closes_the_port_during_a_session_and_reopens_it_before_the_client_sees
 #[test]
 fn refuse_reopens_the_port_before_the_client_sees_an_end_by_the_application() {
     let _turn = TURN.lock();
-    for end in [Inbox::finish, Inbox::abort] {
+    for end in [Client::finish, Client::abort] {
         let server = Options::new().busy(Busy::Refuse).handover(Duration::ZERO).bind(APART).unwrap();
         let mut clients = Vec::new(); // they keep their side open
         for _ in 0..100 {
             let mut client = connect(server.local_addr()); // without a retry
-            end(&next_client(&server, &client).inbox());
+            end(&next_client(&server, &client));
             assert!(rest(&mut client).is_empty());
             clients.push(client);
         }
@@ -108,13 +108,13 @@ fn refuse_keeps_the_port_closed_when_a_new_session_closes_a_lingering_connection
     for _ in 0..20 {
         let mut lingering = connect(server.local_addr());
         next_client(&server, &lingering);
-        server.control().finish();
+        finish(&server.control());
         assert!(rest(&mut lingering).is_empty());
         let mut served = connect(server.local_addr());
         next_client(&server, &served);
         let refused = TcpStream::connect(server.local_addr()).unwrap_err();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
-        server.control().finish();
+        finish(&server.control());
         assert!(rest(&mut served).is_empty());
     }
 }
@@ -264,14 +264,14 @@ fn replace_ends_the_old_session_before_it_serves_the_new_client() {
             }
             Message::Connected(_) => "another".to_string(),
             Message::Data(chunk) => format!("data of {}", String::from_utf8_lossy(&chunk)),
-            Message::ProducerFinished(end) => end.report().reason.to_string(),
+            Message::End(end) => report_of(&end).reason.to_string(),
             other => panic!("{other:?}"),
         });
     }
     order.retain(|what| what != "data of old"); // it may or may not have been read before the cut
     assert_eq!(order, ["replaced", "new", "data of new"]);
     server.inbox().send("hello, new").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(rest(&mut new), b"hello, new");
 }
 
@@ -312,7 +312,7 @@ fn a_replaced_client_that_is_still_sending_is_reset() {
     flood(&mut old, &vec![1; 30 << 20]); // more than the outbox and the kernel's buffer hold
     let new = connect(server.local_addr());
     assert_eq!(next_report(&signals).reason, Reason::Replaced);
-    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    while !matches!(next_message(&server), Message::End(_)) {}
     let refused = in_time("a write by the replaced client", move || loop {
         if let Err(e) = old.write(&[1; 1 << 16]) {
             return e;
@@ -355,14 +355,14 @@ fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
 #[test]
 fn every_policy_serves_consecutive_clients_without_a_retry() {
     let _turn = TURN.lock();
-    for policy in [Busy::Drop, Busy::Tell(b"busy".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let addr = if policy == Busy::Refuse { APART } else { "127.0.0.1:0" };
         // A client that came before the slot is free would be turned away.
         let echo = echo_on(addr, Options::new().busy(policy.clone()).handover(Duration::ZERO));
         for _ in 0..300 {
             let mut client = connect(echo.addr);
             assert_eq!(through(&mut client, b"my own bytes"), b"my own bytes", "{policy:?}");
-            assert!(!echo.control.is_busy(), "{policy:?}");
+            assert!(echo.control.client().is_none(), "{policy:?}");
         }
         echo.stop();
     }

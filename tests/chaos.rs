@@ -48,7 +48,7 @@ fn visit(addr: std::net::SocketAddr, random: &mut Random, bytes: &[u8]) {
 fn misbehaving_clients_leave_no_thread_or_descriptor_behind_under_any_policy() {
     let bytes = pattern(1, 4 << 20);
     let before = threads_and_descriptors();
-    for policy in [Busy::Drop, Busy::Tell(b"one moment".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("one moment"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = echo(Options::new().busy(policy.clone()).idle_timeout(Duration::from_secs(5)));
         ping(&mut connect(echo.addr)).unwrap();
         let addr = echo.addr;

@@ -53,8 +53,8 @@ fn bytes_from_the_client_keep_its_session_open() {
         rest(&mut client)
     });
     loop {
-        if let Message::ProducerFinished(end) = next_message(&server) {
-            assert_eq!((end.report().reason, end.report().received), (Reason::ClientClosed, 200));
+        if let Message::End(end) = next_message(&server) {
+            assert_eq!((end.client().report(), end.client().traffic().received), (None, 200));
             break;
         }
     }
@@ -100,16 +100,16 @@ fn a_reset_during_the_answer_frees_the_slot() {
     client.write_all(b"question").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
     let end = loop {
-        if let Message::ProducerFinished(end) = next_message(&server) {
+        if let Message::End(end) = next_message(&server) {
             break end;
         }
     };
-    end.inbox().send("answer").unwrap();
+    end.client().inbox().send("answer").unwrap();
     client.peek(&mut [0]).unwrap();
     drop(client); // with unread bytes, so the kernel sends a RST
-    let inbox = end.inbox();
+    let inbox = end.client().inbox();
     in_time("sending to a client that has reset", move || while inbox.send("and another thing").is_ok() {});
-    assert_eq!(end.report().reason, Reason::Reset);
+    assert_eq!(report_of(&end).reason, Reason::Reset);
     assert!(!server.is_busy());
 }
 
@@ -120,10 +120,10 @@ fn a_reset_found_by_a_write_ends_the_session_once_the_received_bytes_have_been_r
     let mut client = connect(server.local_addr());
     client.write_all(&pattern(4, 60_000)).unwrap();
     drop(client);
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     // The client's kernel answers the first write with a RST, and the second write fails.
     session.inbox().send("a piece").unwrap();
-    becomes(7, || session.report().sent);
+    becomes(7, || session.client().traffic().sent);
     session.inbox().send("another").unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
     assert_eq!(received, 60_000);
@@ -220,9 +220,9 @@ fn no_time_is_counted_against_a_client_before_the_reader_reaches_it() {
     let mut server = options.bind("127.0.0.1:0").unwrap();
     let control = server.control();
     let mut old = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     block_the_reader(&mut old, &session);
-    let new = connect(session.local_addr());
+    let new = connect(session.client().local_addr());
     let peer = new.local_addr().unwrap();
     assert_eq!(session.wait_until_over().reason, Reason::Replaced);
     becomes(Some(peer), || control.client().map(|client| client.peer_addr()));
@@ -234,7 +234,7 @@ fn no_time_is_counted_against_a_client_before_the_reader_reaches_it() {
     assert!(session.next_chunk().is_none());
     drop(session);
     let session = server.accept().unwrap();
-    assert_eq!(session.peer_addr(), peer);
+    assert_eq!(session.client().peer_addr(), peer);
     assert_eq!(session.wait_until_over().reason, Reason::Idle);
 }
 
@@ -247,12 +247,12 @@ fn a_slow_application_still_has_time_to_answer() {
     client.shutdown(Shutdown::Write).unwrap();
     thread::sleep(LONG_IDLE * 2);
     let end = loop {
-        if let Message::ProducerFinished(end) = next_message(&server) {
+        if let Message::End(end) = next_message(&server) {
             break end;
         }
     };
     thread::sleep(LONG_IDLE / 4);
-    end.inbox().send("answer").unwrap();
+    end.client().inbox().send("answer").unwrap();
     drop(end);
     assert_eq!(rest(&mut client), b"answer");
 }
@@ -335,13 +335,13 @@ fn a_reset_frees_the_slot_even_while_the_outbox_is_full() {
     let mut next = connect(server.local_addr());
     next_connected(&signals);
     server.inbox().send("hello").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(rest(&mut next), b"hello");
     let mut ends = 0;
     while ends == 0 {
         match next_message(&server) {
-            Message::ProducerFinished(end) => {
-                assert_eq!(end.report().reason, Reason::Reset);
+            Message::End(end) => {
+                assert_eq!(report_of(&end).reason, Reason::Reset);
                 ends += 1;
             }
             other => assert!(matches!(other, Message::Data(_)), "{other:?}"),

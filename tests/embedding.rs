@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Control, Message, Options, Session, Signal, SingleServer};
+use single_server::{Control, Inbox, Message, Options, Session, Signal, SingleServer};
 use visitor::*;
 
 /// A debug console in a daemon whose main thread has something to do ten times a second.
@@ -79,11 +79,11 @@ mod instrument {
 
     pub fn run(server: &mut SingleServer) {
         let mut volts = 0.0;
-        server.serve(|session| {
+        server.serve(|session| -> io::Result<()> {
             session.set_read_timeout(Some(Duration::from_millis(200)))?;
             let mut command = String::new();
             loop {
-                match session.read_line(&mut command) {
+                match Read::by_ref(session).take(100).read_line(&mut command) {
                     Ok(0) => return Ok(()),
                     Ok(_) => {}
                     Err(e) if e.kind() == io::ErrorKind::WouldBlock && command.is_empty() => continue,
@@ -132,15 +132,15 @@ mod graceful {
         server.serve(|session| {
             let question = session.next_chunk().map(Vec::from).unwrap_or_default();
             let answer = question.to_ascii_uppercase().repeat(100_000);
-            Ok(session.inbox().send(answer)?) // accepted as a whole, which a long `write_all` is not
+            session.inbox().send(answer) // accepted as a whole, which a long `write_all` is not
         });
-        server.stop() // waits until the last client has its answer, for at most the linger time
+        server.stop() // waits until the last client has its answer, for at most the stop timeout
     }
 }
 
 #[test]
 fn a_stop_from_another_thread_lets_the_last_client_have_its_answer() {
-    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let (interrupt, interrupted) = mpsc::channel();
     let running = thread::spawn(move || graceful::run(server, interrupted));
@@ -175,7 +175,7 @@ mod emulator {
                         server.client().map(|client| client.inbox().send(stop));
                     }
                 }
-                Message::ProducerFinished(_) => return transcript,
+                Message::End(_) => return transcript,
                 _ => {}
             }
         }
@@ -252,13 +252,13 @@ mod chain {
     use super::*;
 
     pub fn run(front: SingleServer, back: SingleServer) {
-        let (to_front, to_back) = (front.inbox(), back.inbox());
-        let one_way = |from: SingleServer, to: single_server::Inbox| {
+        let (to_front, to_back) = ((front.inbox(), front.control()), (back.inbox(), back.control()));
+        let one_way = |from: SingleServer, (inbox, control): (Inbox, Control)| {
             thread::spawn(move || {
                 for message in from.outbox() {
                     match message {
-                        Message::Data(chunk) => drop(to.send(chunk)),
-                        Message::ProducerFinished(_) => to.finish(),
+                        Message::Data(chunk) => drop(inbox.send(chunk)),
+                        Message::End(_) => drop(control.client().map(|client| client.finish())),
                         _ => {}
                     }
                 }
@@ -279,7 +279,7 @@ fn two_servers_are_chained_by_their_boxes() {
         ([front.local_addr(), back.local_addr()], [front.control(), back.control()]);
     let running = thread::spawn(move || chain::run(front, back));
     let (mut one, mut other): (TcpStream, TcpStream) = (connect(addrs[0]), connect(addrs[1]));
-    becomes(true, || controls.iter().all(Control::is_busy));
+    becomes(true, || controls.iter().all(|control| control.client().is_some()));
     let bytes = pattern(1, 300_000);
     let sent = bytes.clone();
     let reading = thread::spawn(move || {
@@ -316,7 +316,7 @@ fn the_first_subscription_begins_with_the_first_client() {
     let others = server.signal();
     drop(first);
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    assert!(matches!(next_message(&server), Message::ProducerFinished(_)));
+    assert!(matches!(next_message(&server), Message::End(_)));
     assert!(matches!(others.recv_timeout(DEADLINE), Ok(Signal::ProducerFinished(_))));
 }
 

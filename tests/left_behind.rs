@@ -26,7 +26,7 @@ fn the_descriptor_of_a_reset_connection_is_closed_even_while_the_outbox_is_full(
         reset(client);
         becomes(false, || server.is_busy());
         becomes(before, || descriptors("self"));
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
     }
 }
 

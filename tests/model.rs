@@ -111,6 +111,7 @@ impl World {
             }
             assert_same(&received, &bytes);
             live.received += bytes.len() as u64;
+            assert_eq!(live.client.traffic().received, live.received);
         }
     }
 
@@ -163,8 +164,8 @@ impl World {
         if let Some(live) = self.live.as_mut().filter(|live| live.end.is_none()) {
             live.stream.shutdown(Shutdown::Write).unwrap();
             match next_message(&self.server) {
-                Message::ProducerFinished(end) => {
-                    assert_eq!(end.report().reason, Reason::ClientClosed);
+                Message::End(end) => {
+                    assert_eq!(end.client().report(), None, "the session has ended");
                     live.end = Some(end);
                 }
                 other => panic!("{other:?}"),
@@ -176,12 +177,12 @@ impl World {
     fn application_closes(&mut self) {
         let mut live = match self.live.take() {
             Some(live) => live,
-            None => return self.control.finish(),
+            None => return finish(&self.control),
         };
         let reason = match live.end.take() {
             Some(_dropped) => Reason::ClientClosed,
             None => {
-                self.control.finish();
+                finish(&self.control);
                 Reason::Finished
             }
         };
@@ -191,7 +192,7 @@ impl World {
         assert_eq!((report.sent, report.discarded), (live.taken, 0));
         if reason == Reason::Finished {
             match next_message(&self.server) {
-                Message::ProducerFinished(end) => assert_eq!(end.report(), report),
+                Message::End(end) => assert_eq!(end.client().report(), Some(report)),
                 other => panic!("{other:?}"),
             }
         }
@@ -200,7 +201,7 @@ impl World {
 
     fn application_half_closes(&mut self) {
         if let Some(live) = self.live.as_mut().filter(|live| !live.half_closed) {
-            live.client.inbox().half_close();
+            live.client.half_close();
             live.half_closed = true;
             assert_same(&rest(&mut live.stream), &live.to_client);
             live.to_client.clear();

@@ -97,9 +97,9 @@ fn the_outbox_never_mixes_the_bytes_of_two_clients() {
                     "bytes of two clients in one session"
                 );
             }
-            Message::ProducerFinished(end) => {
-                end.inbox().send("!").unwrap();
-                assert_eq!(now.take(), Some(end.report().peer));
+            Message::End(end) => {
+                end.client().inbox().send("!").unwrap();
+                assert_eq!(now.take(), Some(end.client().peer_addr()));
                 served += 1;
             }
             other => panic!("{other:?}"),

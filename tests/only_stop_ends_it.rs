@@ -80,7 +80,7 @@ fn misuse_by_the_application_does_not_stop_the_server() {
     let addr = server.local_addr();
     let signals = server.signal();
     let control = server.control();
-    control.finish(); // nobody is connected
+    finish(&control); // nobody is connected
 
     // The application panics in the middle of a session.
     let client = connect(addr);
@@ -100,12 +100,13 @@ fn misuse_by_the_application_does_not_stop_the_server() {
         next_connected(&signals);
         let _ = client.write_all(b"keep this");
         for _ in 0..100 {
-            server.inbox().half_close();
-            control.finish();
+            if let Some(client) = control.client() {
+                client.half_close();
+                client.finish();
+            }
         }
         next_report(&signals);
-        // A half-close after the session's end applies to the next client.
-        while !matches!(kept.last(), Some(Message::ProducerFinished(_))) || kept.len() == before {
+        while !matches!(kept.last(), Some(Message::End(_))) || kept.len() == before {
             kept.push(next_message(&server));
         }
     }
@@ -114,7 +115,7 @@ fn misuse_by_the_application_does_not_stop_the_server() {
         match message {
             Message::Connected(client) => assert!(client.inbox().send("are you there?").is_err()),
             Message::Data(chunk) => assert!(server.inbox().send(chunk).is_err()),
-            Message::ProducerFinished(end) => end.inbox().half_close(),
+            Message::End(end) => end.client().half_close(),
             other => panic!("{other:?}"),
         }
     }
@@ -123,7 +124,6 @@ fn misuse_by_the_application_does_not_stop_the_server() {
         client.write_all(&pattern(1, 100_000)).unwrap();
         drop(server.accept().unwrap());
         rest(&mut client);
-        // The FIN may come from a half-close above, before the slot is free.
         next_report(&signals);
     }
     let mut client = connect(addr);
@@ -146,7 +146,7 @@ fn a_non_blocking_listener_is_made_blocking() {
             other => panic!("{other}"),
         }
         drop(client);
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
         next_report(&signals);
     }
 }
@@ -165,14 +165,14 @@ fn a_listener_that_another_holder_makes_non_blocking_goes_on_at_once() {
             other => panic!("{other}"), // a fault, and a pause
         }
         drop(client);
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
         next_report(&signals);
     }
 }
 
 #[test]
 fn a_server_with_the_largest_settings_works() {
-    let options = Options::new().linger(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
+    let options = Options::new().stop_timeout(Duration::MAX).idle_timeout(Duration::MAX).depth(1 << 16);
     let echo = echo(options.yield_time(Duration::from_millis(10)));
     assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
     echo.stop();

@@ -5,7 +5,7 @@ mod visitor;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::mpsc::TryRecvError;
+use std::sync::mpsc::RecvTimeoutError;
 use std::thread;
 use std::time::Duration;
 
@@ -30,10 +30,11 @@ fn announced(options: Options) -> (SingleServer, Client, TcpStream) {
 /// The end of the session, which is the next message and the last.
 fn only_end(server: &SingleServer) -> Report {
     let report = match next_message(server) {
-        Message::ProducerFinished(end) => end.report(),
+        Message::End(end) => report_of(&end),
         other => panic!("{other:?}"),
     };
-    assert_eq!(server.outbox().try_recv().unwrap_err(), TryRecvError::Empty);
+    let more = server.outbox().recv_timeout(Duration::ZERO);
+    assert_eq!(more.unwrap_err(), RecvTimeoutError::Timeout);
     report
 }
 
@@ -49,7 +50,7 @@ fn an_abort_before_the_first_read_is_a_reset_for_a_client_that_has_sent_everythi
         stream.shutdown(Shutdown::Write).unwrap();
         // Another client is told at once. Meanwhile the bytes of the first one have arrived.
         assert!(rest(&mut connect(server.local_addr())).is_empty());
-        client.inbox().abort();
+        client.abort();
         let end = stream.read(&mut [0]);
         assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
         let report = only_end(&server);
@@ -61,9 +62,9 @@ fn an_abort_before_the_first_read_is_a_reset_for_a_client_that_has_sent_everythi
 fn nothing_is_read_before_the_application_asks_and_everything_after_that() {
     let mut server = on_demand().bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     let written = write_until_held_back(&mut client);
-    assert_eq!(session.report().received, 0);
+    assert_eq!(session.client().traffic().received, 0);
     client.shutdown(Shutdown::Write).unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
     assert_eq!(received, written);
@@ -74,7 +75,7 @@ fn nothing_is_read_before_the_application_asks_and_everything_after_that() {
 fn each_way_to_receive_asks_for_the_bytes() {
     let ways: [fn(&SingleServer) -> bool; 3] = [
         |server| server.outbox().recv().is_ok(),
-        |server| server.outbox().try_recv().is_ok(),
+        |server| server.outbox().recv_timeout(Duration::ZERO).is_ok(),
         |server| server.outbox().recv_timeout(Duration::from_millis(1)).is_ok(),
     ];
     for way in ways {
@@ -93,7 +94,7 @@ fn the_time_before_the_application_asks_is_not_counted_as_idle() {
     let idle = Duration::from_millis(50);
     let mut server = on_demand().idle_timeout(idle).bind("127.0.0.1:0").unwrap();
     let _client = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     thread::sleep(10 * idle); // an application that takes its time
     assert!(!session.inbox().is_closed());
     assert!(session.next_chunk().is_none());
@@ -103,7 +104,7 @@ fn the_time_before_the_application_asks_is_not_counted_as_idle() {
 #[test]
 fn a_finish_before_the_first_read_is_an_orderly_end() {
     let (server, client, stream) = announced(on_demand());
-    client.inbox().finish();
+    client.finish();
     ends_in_good_order(stream);
     let report = only_end(&server);
     assert_eq!((report.reason, report.received), (Reason::Finished, 0));
@@ -114,9 +115,7 @@ fn a_client_that_is_replaced_before_the_first_read_makes_room() {
     let (server, _, mut old) = announced(on_demand().busy(Busy::Replace));
     let new = connect(server.local_addr());
     rest(&mut old);
-    assert!(
-        matches!(next_message(&server), Message::ProducerFinished(end) if end.report().reason == Reason::Replaced)
-    );
+    assert!(matches!(next_message(&server), Message::End(end) if report_of(&end).reason == Reason::Replaced));
     let peer = new.local_addr().unwrap();
     assert!(matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == peer));
 }
@@ -150,7 +149,7 @@ fn a_session_that_is_dropped_before_the_first_read_delivers_its_answer_to_a_clie
     let mut server = on_demand().bind("127.0.0.1:0").unwrap();
     let (addr, control, answering) = (server.local_addr(), server.control(), answer.clone());
     let serving = thread::spawn(move || {
-        server.serve(|session| Ok(session.inbox().send(answering.clone())?));
+        server.serve(|session| session.inbox().send(answering.clone()));
     });
     let mut client = connect(addr);
     client.write_all(&vec![0; 32 << 20]).expect("the server reads");
@@ -239,7 +238,7 @@ fn an_application_that_is_still_at_work_keeps_the_bytes_of_a_client_that_has_lef
     let mut session = server.accept().unwrap();
     for _ in 0..40 {
         thread::sleep(close / 16);
-        session.extend();
+        session.client().extend();
     }
     let mut job = Vec::new();
     session.read_to_end(&mut job).unwrap();
@@ -252,7 +251,7 @@ fn a_silent_client_that_is_still_there_is_not_gone_before_the_first_read() {
     let close = Duration::from_millis(40);
     let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     thread::sleep(10 * close); // an application that takes its time
     client.write_all(b"late").unwrap();
     assert_eq!(session.next_chunk().unwrap(), b"late"[..]);

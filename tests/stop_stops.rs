@@ -1,4 +1,4 @@
-//! Promise 8, *stop stops*: `stop` returns within its linger time, whatever clients and application do or fail to do,
+//! Promise 8, *stop stops*: `stop` returns within its stop timeout, whatever clients and application do or fail to do,
 //! and the port is free then.
 
 mod visitor;
@@ -14,7 +14,7 @@ use single_server::{Busy, Message, Options, Reason, SendError, SingleServer};
 use visitor::*;
 
 fn quick() -> Options {
-    Options::new().linger(Duration::from_millis(100))
+    Options::new().stop_timeout(Duration::from_millis(100))
 }
 
 /// Stops the server, checks that the port is free and all handles are closed, and stops it a second time.
@@ -36,7 +36,7 @@ fn stop(server: SingleServer) {
 
 #[test]
 fn stop_returns_while_nobody_is_connected_under_every_policy() {
-    for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("no"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         stop(Options::new().busy(policy).bind("127.0.0.1:0").unwrap());
     }
     stop(SingleServer::bind("0.0.0.0:0").unwrap());
@@ -49,7 +49,7 @@ fn stop_returns_while_nobody_is_connected_under_every_policy() {
 
 #[test]
 fn stop_returns_while_one_client_is_served_and_others_wait_under_every_policy() {
-    for policy in [Busy::Drop, Busy::Tell(b"no".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("no"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
         let mut clients = vec![connect(server.local_addr())];
         assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -93,7 +93,7 @@ fn stop_returns_while_the_application_never_reads() {
 
 #[test]
 fn stop_delivers_everything_the_inbox_has_accepted() {
-    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let sent = pattern(1, 1_000_000);
@@ -106,7 +106,7 @@ fn stop_delivers_everything_the_inbox_has_accepted() {
 #[test]
 fn stop_delivers_the_answer_even_if_the_application_has_not_read_the_request() {
     for _ in 0..10 {
-        let options = Options::new().buffer_size(1000).depth(1).linger(DEADLINE);
+        let options = Options::new().buffer_size(1000).depth(1).stop_timeout(DEADLINE);
         let server = options.bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -147,7 +147,7 @@ fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
 }
 
 fn talk_and_read_during_a_stop() -> Result<(), CutShort> {
-    let server = Options::new().linger(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let answer = pattern(2, 8 << 20);
@@ -171,9 +171,9 @@ fn talk_and_read_during_a_stop() -> Result<(), CutShort> {
 }
 
 #[test]
-fn stop_does_not_use_up_the_linger_time_on_a_silent_client() {
+fn stop_does_not_use_up_the_stop_timeout_on_a_silent_client() {
     for round in 0..10 {
-        let mut server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+        let mut server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
         let mut client = connect(server.local_addr());
         let mut session = server.accept().unwrap();
         client.write_all(b"hello").unwrap();
@@ -188,9 +188,9 @@ fn stop_does_not_use_up_the_linger_time_on_a_silent_client() {
 }
 
 #[test]
-fn stop_does_not_use_up_the_linger_time_on_a_client_that_was_blocked_and_fell_silent() {
+fn stop_does_not_use_up_the_stop_timeout_on_a_client_that_was_blocked_and_fell_silent() {
     let mut server =
-        Options::new().linger(Duration::MAX).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+        Options::new().stop_timeout(Duration::MAX).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
     write_until_held_back(&mut client); // the reader waits for room instead of reading
@@ -207,7 +207,7 @@ fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait(
     let mut waiting = connect(server.local_addr());
     server.control().stop(); // returns at once; the writer watches the time
     match next_message(&server) {
-        Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Stopped),
+        Message::End(end) => assert_eq!(report_of(&end).reason, Reason::Stopped),
         other => panic!("{other:?}"),
     }
     assert!(rest(&mut waiting).is_empty());
@@ -215,7 +215,7 @@ fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait(
 
 #[test]
 fn stop_frees_the_port_while_the_last_client_is_still_receiving() {
-    let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
@@ -227,7 +227,7 @@ fn stop_frees_the_port_while_the_last_client_is_still_receiving() {
 
 #[test]
 fn stop_wakes_a_sender_that_waits_for_room() {
-    let server = Options::new().linger(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     // More than the kernel takes for a client that does not read; the next message then finds no room.
@@ -325,14 +325,13 @@ fn after_many_calls(of: fn(&SingleServer), connected: bool) {
 
 #[test]
 fn stop_returns_after_five_thousand_finishes() {
-    after_many_calls(|server| server.control().finish(), true);
-    after_many_calls(|server| server.control().finish(), false);
+    after_many_calls(|server| finish(&server.control()), true);
+    after_many_calls(|server| finish(&server.control()), false);
 }
 
 #[test]
 fn stop_returns_after_five_thousand_half_closes() {
-    after_many_calls(|server| server.inbox().half_close(), true);
-    after_many_calls(|server| server.inbox().half_close(), false);
+    after_many_calls(|server| server.client().expect("it is connected").half_close(), true);
 }
 
 #[test]
@@ -345,7 +344,7 @@ fn dropping_an_end_does_not_block_after_five_thousand_finishes() {
         client.shutdown(std::net::Shutdown::Write).unwrap();
         let end = next_message(&server);
         match &end {
-            Message::ProducerFinished(end) => (0..5000).for_each(|_| end.inbox().finish()),
+            Message::End(end) => (0..5000).for_each(|_| end.client().finish()),
             other => panic!("{other:?}"),
         }
         // The end is dropped while the server may still run, on another thread than the one that stops it.
@@ -358,26 +357,23 @@ fn dropping_an_end_does_not_block_after_five_thousand_finishes() {
 #[test]
 fn stop_returns_while_threads_keep_half_closing() {
     // Many stops, because a stop that is merely delayed would pass once.
-    in_time("50 stops", || (0..50).for_each(|round| stop_beside_half_closes(round % 2 == 0)));
+    in_time("50 stops", || (0..50).for_each(|_| stop_beside_half_closes()));
 }
 
-fn stop_beside_half_closes(connected: bool) {
-    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
-    let _client = Some(()).filter(|_| connected).map(|_| {
-        let client = connect(server.local_addr());
-        assert!(matches!(next_message(&server), Message::Connected(_)));
-        client
-    });
+fn stop_beside_half_closes() {
+    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let stream = connect(server.local_addr());
+    let client = next_client(&server, &stream);
     let done = Arc::new(AtomicBool::new(false));
     let (called, calls) = mpsc::channel();
     let calling: Vec<_> = (0..24)
         .map(|_| {
-            let (inbox, done, called) = (server.inbox(), done.clone(), called.clone());
+            let (client, done, called) = (client.clone(), done.clone(), called.clone());
             thread::spawn(move || {
-                inbox.half_close();
+                client.half_close();
                 called.send(()).unwrap();
                 while !done.load(Ordering::Relaxed) {
-                    inbox.half_close();
+                    client.half_close();
                 }
             })
         })
@@ -400,7 +396,7 @@ fn stop_lets_a_client_that_was_blocked_read_an_answer_written_earlier() {
 }
 
 fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
-    let options = Options::new().buffer_size(1000).depth(1).linger(2 * DEADLINE);
+    let options = Options::new().buffer_size(1000).depth(1).stop_timeout(2 * DEADLINE);
     let server = options.bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
@@ -409,7 +405,7 @@ fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
     assert!(held_back > 0);
     let answer = pattern(seed, 2 << 20);
     server.inbox().send(answer.clone()).unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(next_report(&signals).reason, Reason::Finished);
     thread::sleep(Duration::from_millis(400)); // a slow client
     let mut talking = client.try_clone().unwrap();

@@ -20,7 +20,7 @@ fn next_refusal(echo: &Echo) -> (SocketAddr, Refusal) {
 fn a_client_not_on_the_allow_list_is_refused_under_every_policy() {
     let allowed: Prefix = "192.0.2.0/24".parse().unwrap();
     // No policy matters, and the busy message is not sent: it is for clients that may try again.
-    for policy in [Busy::Drop, Busy::Tell(b"in use".to_vec()), Busy::Refuse, Busy::Wait, Busy::Replace] {
+    for policy in [Busy::Drop, Busy::tell("in use"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = echo(Options::new().busy(policy).allow(allowed));
         for _ in 0..3 {
             let mut stranger = connect(echo.addr);
@@ -36,7 +36,7 @@ fn a_client_not_on_the_allow_list_does_not_disturb_the_served_client() {
         return skipped("no IPv6 listener that takes IPv4 clients too");
     }
     // On a listener for both families, a client from 127.0.0.1 has the address ::ffff:127.0.0.1.
-    for policy in [Busy::Tell(b"in use".to_vec()), Busy::Replace] {
+    for policy in [Busy::tell("in use"), Busy::Replace] {
         let server = Options::new().busy(policy).allow("::1".parse().unwrap()).bind("[::]:0").unwrap();
         let port = server.local_addr().port();
         let signals = server.signal();
@@ -145,7 +145,7 @@ fn strangers_are_refused_under_wait_while_a_client_is_served() {
 
 #[test]
 fn a_stop_ends_the_wait_of_the_newcomer_in_hand() {
-    let echo = echo(Options::new().busy(Busy::Wait).linger(std::time::Duration::ZERO));
+    let echo = echo(Options::new().busy(Busy::Wait).stop_timeout(std::time::Duration::ZERO));
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
     let mut second = connect(echo.addr);

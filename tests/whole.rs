@@ -8,7 +8,9 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Busy, Chunk, Inbox, Message, Options, Reason, SendError, Session, SingleServer};
+use single_server::{
+    Busy, Chunk, Client, Message, Options, Reason, SendError, Session, Signal, SingleServer,
+};
 use visitor::*;
 
 #[test]
@@ -54,7 +56,7 @@ fn a_slow_client_receives_everything_before_the_close() {
     for piece in sent.chunks(70_001) {
         inbox.send(piece).unwrap();
     }
-    server.control().finish();
+    finish(&server.control());
     reading.join().unwrap();
 }
 
@@ -63,12 +65,12 @@ fn a_hundred_thousand_small_messages_arrive_in_order() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    let inbox = server.inbox();
+    let (inbox, receiving) = (server.inbox(), server.client().unwrap());
     let sending = thread::spawn(move || {
         for number in 0..100_000 {
             inbox.send(format!("{number}\n")).unwrap();
         }
-        inbox.half_close();
+        receiving.half_close();
         assert!(matches!(inbox.send("too late"), Err(SendError::Over(bytes)) if &bytes[..] == b"too late"));
     });
     let mut number = 0;
@@ -98,7 +100,7 @@ fn bytes_sent_before_a_close_are_delivered_even_if_the_answers_fail() {
                 received.extend_from_slice(&chunk);
                 let _ = inbox.send("a piece of yours has arrived");
             }
-            Message::ProducerFinished(_) => break,
+            Message::End(_) => break,
             other => panic!("{other:?}"),
         }
     }
@@ -111,7 +113,7 @@ fn a_session_can_read_after_its_own_half_close() {
     let mut client = connect(server.local_addr());
     let mut session = server.accept().unwrap();
     session.write_all(b"my last word").unwrap();
-    session.half_close();
+    session.client().half_close();
     assert_eq!(session.write(b"more").unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
     assert_eq!(rest(&mut client), b"my last word");
     let answer = pattern(5, 300_000);
@@ -226,7 +228,7 @@ fn a_client_that_pauses_and_then_sends_again_receives_the_whole_answer() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let answer = pattern(8, 8 << 20);
     let mut client = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     let reading = thread::spawn(move || {
         let mut all = Vec::new();
         let mut piece = vec![0; 100_000];
@@ -257,9 +259,9 @@ fn finish_ends_the_session_of_a_silent_client_at_once() {
     for _ in 0..20 {
         silent.push(connect(server.local_addr()));
         assert!(matches!(next_message(&server), Message::Connected(_)));
-        server.control().finish();
+        finish(&server.control());
         match next_message(&server) {
-            Message::ProducerFinished(end) => assert_eq!(end.report().reason, Reason::Finished),
+            Message::End(end) => assert_eq!(report_of(&end).reason, Reason::Finished),
             other => panic!("{other:?}"),
         }
     }
@@ -289,19 +291,16 @@ fn recv_timeout_returns_an_end_that_found_the_outbox_full() {
     let server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
     for _ in 0..50 {
         let mut client = connect(server.local_addr());
-        let inbox = match next_message(&server) {
-            Message::Connected(client) => client.inbox(),
-            other => panic!("{other:?}"),
-        };
+        let served = next_client(&server, &client);
         // In some rounds the word fills the outbox before the end comes, and the reader blocks in `read`.
         client.write_all(b"word").unwrap();
-        inbox.finish();
+        served.finish();
         assert!(rest(&mut client).is_empty());
         let mut next = next_message(&server);
         if matches!(next, Message::Data(_)) {
             next = next_message(&server);
         }
-        assert!(matches!(next, Message::ProducerFinished(_)), "{next:?}");
+        assert!(matches!(next, Message::End(_)), "{next:?}");
     }
 }
 
@@ -313,14 +312,14 @@ fn an_end_that_finds_the_outbox_full_comes_after_the_data_in_it() {
 fn finish_with_a_full_outbox(depth: usize) {
     let mut server = Options::new().depth(depth).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
-    let mut session = server.accept().unwrap();
+    let session = server.accept().unwrap();
     // Fill the outbox with one message a word. Then nothing more comes, and the reader blocks in `read`.
     for word in 0..depth as u64 {
         client.write_all(b"word").unwrap();
-        becomes(4 * (word + 1), || session.report().received);
+        becomes(4 * (word + 1), || session.client().traffic().received);
     }
     session.inbox().send("good-bye").unwrap();
-    session.inbox().finish();
+    session.client().finish();
     assert_eq!(session.wait_until_over().reason, Reason::Finished);
     let mut last_words = [0; 8];
     client.read_exact(&mut last_words).unwrap();
@@ -333,13 +332,13 @@ fn finish_with_a_full_outbox(depth: usize) {
 
 #[test]
 fn a_chunk_that_waits_for_room_in_the_outbox_is_received_before_the_end() {
-    for end in [Inbox::finish, Inbox::abort] {
+    for end in [Client::finish, Client::abort] {
         for _ in 0..100 {
             let mut server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
             let mut client = connect(server.local_addr());
-            let mut session = server.accept().unwrap();
+            let session = server.accept().unwrap();
             block_the_reader(&mut client, &session);
-            end(&session.inbox());
+            end(session.client());
             assert_eq!(session.wait_until_over().received, 6);
             // At once, so the second one is often received before the reader has delivered the chunk.
             let chunks = [session.next_chunk(), session.next_chunk(), session.next_chunk()];
@@ -350,27 +349,27 @@ fn a_chunk_that_waits_for_room_in_the_outbox_is_received_before_the_end() {
 
 #[test]
 fn a_session_that_ends_before_the_reader_reaches_it_is_announced_with_its_end() {
-    for end in [Inbox::finish, Inbox::abort] {
+    for end in [Client::finish, Client::abort] {
         let mut server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
         let control = server.control();
         let mut first = connect(server.local_addr());
-        let mut session = server.accept().unwrap();
+        let session = server.accept().unwrap();
         block_the_reader(&mut first, &session);
-        session.abort();
+        session.client().abort();
         session.wait_until_over();
 
-        let second = connect(session.local_addr());
+        let second = connect(session.client().local_addr());
         let peer = second.local_addr().unwrap();
         becomes(Some(peer), || control.client().map(|client| client.peer_addr()));
-        end(&control.client().unwrap().inbox());
-        becomes(false, || control.is_busy());
+        end(&control.client().unwrap());
+        becomes(false, || control.client().is_some());
 
         assert_eq!(session.chunks().count(), 2);
         drop(session);
         let next = next_message(&server);
         assert!(matches!(&next, Message::Connected(client) if client.peer_addr() == peer), "{next:?}");
         let next = next_message(&server);
-        assert!(matches!(&next, Message::ProducerFinished(end) if end.report().peer == peer), "{next:?}");
+        assert!(matches!(&next, Message::End(end) if report_of(end).peer == peer), "{next:?}");
     }
 }
 
@@ -390,11 +389,11 @@ fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_en
         let mut client = connect(addr);
         client.write_all(b"list\ndelete /tmp/a").unwrap();
         let session = server.accept().unwrap();
-        becomes(18, || session.report().received);
+        becomes(18, || session.client().traffic().received);
         if stop {
             control.stop();
         } else {
-            control.finish();
+            finish(&control);
         }
         let mut lines = BufReader::new(session).lines();
         assert_eq!(lines.next().unwrap().unwrap(), "list");
@@ -402,6 +401,75 @@ fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_en
         assert_eq!(error.kind(), ErrorKind::ConnectionAborted);
         drop((lines, client));
     }
+}
+
+/// `std` cannot ask for a reset. So this client sends more than the server reads before the error.
+#[test]
+fn an_answer_cut_short_by_an_error_of_the_application_does_not_look_complete() {
+    let mut server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+    let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
+    let client = thread::spawn(move || {
+        let mut client = connect(addr);
+        client.write_all(&[b'?'; 100_000]).unwrap();
+        let end = client.read_to_end(&mut Vec::new());
+        control.stop();
+        (client.local_addr().unwrap(), end)
+    });
+    server.serve(|session| -> Result<(), String> {
+        session.next_chunk();
+        session.write_all(b"half of the ans").map_err(|e| e.to_string())?;
+        Err("the disk is full".into())
+    });
+    let (peer, end) = client.join().unwrap();
+    assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+    // The error is signalled before the end that it causes.
+    let all: Vec<Signal> = signals.iter().collect();
+    let failed = Signal::Failed { peer, text: "the disk is full".to_string() };
+    assert_eq!(all[..2], [Signal::Connected(peer), failed], "{all:?}");
+    assert!(
+        matches!(all[2], Signal::ProducerFinished(report) if report.reason == Reason::Aborted),
+        "{all:?}"
+    );
+}
+
+#[test]
+fn an_error_of_the_application_after_the_end_of_its_session_is_signalled_and_aborts_nobody() {
+    let mut server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
+    let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
+    let first = connect(addr);
+    let mut clients = Some(());
+    let mut second = None;
+    server.serve(|session| {
+        if clients.take().is_none() {
+            let written = session.write_all(b"served").map_err(|e| e.to_string());
+            control.stop();
+            return written;
+        }
+        second = Some(connect(addr));
+        assert_eq!(session.wait_until_over().reason, Reason::Replaced);
+        Err("too late".to_string())
+    });
+    assert_eq!(rest(&mut second.unwrap()), b"served");
+    let failed = Signal::Failed { peer: first.local_addr().unwrap(), text: "too late".to_string() };
+    let all: Vec<Signal> = signals.iter().collect();
+    assert!(all.contains(&failed), "{all:?}");
+    assert!(!all.iter().any(|s| matches!(s, Signal::ProducerFinished(r) if r.reason == Reason::Aborted)));
+}
+
+#[test]
+fn what_is_queued_for_a_client_becomes_discarded_when_its_session_is_aborted() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let stream = connect(server.local_addr());
+    let client = next_client(&server, &stream);
+    client.inbox().send(vec![b'x'; 30 << 20]).unwrap(); // more than the kernel takes for a client that does not read
+    let traffic = client.traffic();
+    assert_eq!((client.report(), traffic.sent + traffic.queued), (None, 30 << 20));
+    client.abort();
+    let report = client.report().expect("the session has ended");
+    let traffic = client.traffic();
+    assert_eq!((traffic.sent, traffic.queued), (report.sent, 0));
+    assert!(report.discarded > 0);
+    assert_eq!(report.sent + report.discarded, 30 << 20);
 }
 
 #[test]
@@ -414,10 +482,10 @@ fn a_session_that_is_finished_twice_is_reported_once() {
         silent.push(client);
         let next = next_message(&server);
         assert!(matches!(&next, Message::Connected(client) if client.peer_addr() == peer), "{next:?}");
-        server.control().finish();
-        server.control().finish();
+        finish(&server.control());
+        finish(&server.control());
         let end = next_message(&server);
-        assert!(matches!(&end, Message::ProducerFinished(end) if end.report().peer == peer), "{end:?}");
+        assert!(matches!(&end, Message::End(end) if report_of(end).peer == peer), "{end:?}");
         becomes(false, || server.is_busy());
     }
 }
@@ -427,20 +495,20 @@ fn bytes_sent_after_a_half_close_are_refused_and_not_kept_for_the_next_client() 
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let (inbox, signals) = (server.inbox(), server.signal());
     inbox.send("before").unwrap();
-    inbox.half_close();
+    let mut client = connect(server.local_addr());
+    next_client(&server, &client).half_close();
     assert!(matches!(inbox.send("behind"), Err(SendError::Over(bytes)) if &bytes[..] == b"behind"));
     assert!(matches!(inbox.try_send("behind"), Err(SendError::Over(bytes)) if &bytes[..] == b"behind"));
-    let mut client = connect(server.local_addr());
     assert_eq!(rest(&mut client), b"before");
     drop(client);
-    while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+    while !matches!(next_message(&server), Message::End(_)) {}
     let report = next_report(&signals);
     assert_eq!((report.reason, report.sent, report.discarded), (Reason::ClientClosed, 6, 0));
     // The half-close was for that client only.
     let mut next = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     inbox.send("again").unwrap();
-    server.control().finish();
+    finish(&server.control());
     assert_eq!(rest(&mut next), b"again");
 }
 
@@ -450,12 +518,8 @@ fn all_bytes_accepted_before_a_half_close_on_another_thread_arrive() {
     let signals = server.signal();
     for round in 0..300 {
         let mut client = connect(server.local_addr());
-        let inbox = loop {
-            if let Message::Connected(client) = next_message(&server) {
-                break client.inbox();
-            }
-        };
-        let half_closing = inbox.clone();
+        let half_closing = next_client(&server, &client);
+        let inbox = half_closing.inbox();
         let sending = thread::spawn(move || {
             let mut accepted = 0;
             while inbox.send("0123456789").is_ok() {
@@ -468,7 +532,7 @@ fn all_bytes_accepted_before_a_half_close_on_another_thread_arrive() {
         let read = 10 + 10 * round + rest(&mut client).len();
         drop(client);
         let accepted = in_time("send", move || sending.join().unwrap());
-        while !matches!(next_message(&server), Message::ProducerFinished(_)) {}
+        while !matches!(next_message(&server), Message::End(_)) {}
         let report = next_report(&signals);
         assert_eq!((read, report.discarded), (accepted, 0), "round {round}: {report:?}");
         assert_eq!(report.reason, Reason::ClientClosed);
@@ -477,16 +541,16 @@ fn all_bytes_accepted_before_a_half_close_on_another_thread_arrive() {
 
 #[test]
 fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
-    let server = Options::new().linger(Duration::ZERO).bind("127.0.0.1:0").unwrap();
-    let _client = connect(server.local_addr());
-    assert!(matches!(next_message(&server), Message::Connected(_)));
+    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let stream = connect(server.local_addr());
+    let client = next_client(&server, &stream);
     // More than the kernel takes for a client that does not read; the next message then finds no room.
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let inbox = server.inbox();
     let (told, telling) = std::sync::mpsc::channel();
     let sending = thread::spawn(move || told.send(inbox.send("y")));
     assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
-    server.inbox().half_close();
+    client.half_close();
     let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
     assert!(matches!(sent, Err(SendError::Over(_))), "{sent:?}");
     sending.join().unwrap().unwrap();
@@ -501,7 +565,7 @@ fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts_on_
         while !matches!(next_message(&server), Message::Connected(client) if client.peer_addr() == peer) {}
         // The outbox holds a quarter of this, so the reader waits for room.
         first.write_all(&[b'x'; 4000]).unwrap();
-        server.control().finish();
+        finish(&server.control());
         assert!(rest(&mut first).is_empty());
 
         let mut second = connect(server.local_addr());
@@ -509,7 +573,7 @@ fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts_on_
         becomes(true, || server.is_busy());
         let answer = pattern(round, 2 << 20);
         server.inbox().send(answer.clone()).unwrap();
-        server.control().finish();
+        finish(&server.control());
         becomes(false, || server.is_busy());
         let mut got = Vec::new();
         let read = second.read_to_end(&mut got);

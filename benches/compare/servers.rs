@@ -195,7 +195,7 @@ fn inbox_each(count: u64) -> io::Result<()> {
             for number in 0..count {
                 inbox.send(numbered(number))?;
             }
-            server.control().finish();
+            client.finish();
         }
     }
     Ok(())
@@ -218,7 +218,7 @@ fn inbox_before(count: u64) -> io::Result<()> {
         match message {
             Message::Connected(client) => {
                 client.inbox().send(numbered(took))?;
-                server.control().finish();
+                client.finish();
             }
             Message::Data(_) => {}
             _ => took = send()?, // the session has ended

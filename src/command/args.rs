@@ -85,7 +85,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             "--help" => return Ok(Request::Print(HELP.to_string())),
             "--version" => {
                 // Cargo sets the variable; a build with `rustc` alone does not have it.
-                let version = option_env!("CARGO_PKG_VERSION").unwrap_or("0.2.0");
+                let version = option_env!("CARGO_PKG_VERSION").unwrap_or("0.3.0");
                 return Ok(Request::Print(format!("single-server {version}\n")));
             }
             _ => return Err(format!("unknown option '{option}'; see single-server --help")),

@@ -41,7 +41,7 @@ pub struct Exec {
 
 impl Exec {
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        if session.inbox().is_closed() {
+        if session.client().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
         match self.start(session) {
@@ -52,7 +52,7 @@ impl Exec {
                     _ => "",
                 };
                 self.complaints.add(format!("cannot start {:?}: {e}{hint}", self.program));
-                session.abort();
+                session.client().abort();
                 Outcome::Failed
             }
         }
@@ -62,8 +62,8 @@ impl Exec {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         // The names that tcpserver gives them.
-        command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
-        command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
+        command.env("TCPREMOTEIP", session.client().peer_addr().ip().to_string());
+        command.env("TCPREMOTEPORT", session.client().peer_addr().port().to_string());
         spawn(command, self.stderr)
     }
 
@@ -82,7 +82,7 @@ impl Exec {
         });
         let end = result.unwrap_or_else(|e| {
             complaints.add(format!("cannot start a thread for {program:?}: {e}"));
-            session.abort();
+            session.client().abort();
             stream.shutdown(std::net::Shutdown::Both);
             End::Stalled
         });

@@ -37,7 +37,7 @@ pub struct Forward {
 impl Forward {
     /// One client, whose bytes have not been asked for.
     pub fn serve(&mut self, session: &mut Session) -> Outcome {
-        if session.inbox().is_closed() {
+        if session.client().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a dial
         }
         let dialled = match self.spare.take() {
@@ -45,16 +45,16 @@ impl Forward {
             None => self.dial_until(Instant::now() + self.retry, session),
         };
         match dialled {
-            Ok(Some(stream)) if session.inbox().is_closed() => {
+            Ok(Some(stream)) if session.client().is_closed() => {
                 // If the server is busy, it is with the next client.
-                self.spare = Some(stream).filter(|_| self.control.is_busy());
+                self.spare = Some(stream).filter(|_| self.control.client().is_some());
                 Outcome::Served
             }
             Ok(Some(stream)) => self.connect(session, &stream),
             Ok(None) => Outcome::Failed,
             Err(e) => {
                 self.complaints.add(format!("cannot connect to {}: {e}", self.target));
-                session.abort();
+                session.client().abort();
                 Outcome::Failed
             }
         }
@@ -76,10 +76,10 @@ impl Forward {
             }
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {
-                if session.inbox().is_closed() {
+                if session.client().is_closed() {
                     return Ok(None);
                 }
-                session.extend(); // the client may have sent all of its job and closed
+                session.client().extend(); // the client may have sent all of its job and closed
                 thread::sleep(LOOK);
             }
         }
@@ -90,7 +90,7 @@ impl Forward {
         let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
         for addr in self.target.to_socket_addrs()? {
             result = TcpStream::connect_timeout(&addr, DIAL);
-            if result.is_ok() || session.inbox().is_closed() {
+            if result.is_ok() || session.client().is_closed() {
                 break;
             }
         }
@@ -109,7 +109,7 @@ impl Forward {
             Ok(End::Reset | End::Stalled) => Outcome::Failed,
             Err(e) => {
                 self.complaints.add(format!("cannot start a thread for {}: {e}", self.target));
-                session.abort();
+                session.client().abort();
                 Outcome::Failed
             }
         }

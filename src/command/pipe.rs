@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Control, Inbox, SendError, Session};
+use single_server::{Client, Control, Inbox, SendError, Session};
 
 use super::request::Direction;
 use super::Outcome;
@@ -41,8 +41,13 @@ enum Input {
 impl Pipe {
     /// Starts to read standard input, unless nothing is to be sent.
     ///
-    /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
-    pub fn start(direction: Direction, inbox: Inbox, control: Control, linger: Duration) -> io::Result<Pipe> {
+    /// If it fails, the server is stopped, and the last client has `stop_timeout` to take what was read before.
+    pub fn start(
+        direction: Direction,
+        inbox: Inbox,
+        control: Control,
+        stop_timeout: Duration,
+    ) -> io::Result<Pipe> {
         let input = Arc::new(Mutex::new(Input::Reading(Instant::now())));
         let pipe = Pipe { direction, input: input.clone() };
         if direction == Direction::RecvOnly {
@@ -52,16 +57,15 @@ impl Pipe {
             Ok(()) => {
                 // In this order: a client that connects in between is told twice, which does no harm.
                 *lock(&input) = Input::Ended;
-                match direction {
-                    Direction::SendOnly => inbox.finish(),
-                    _ => inbox.half_close(),
+                if let Some(client) = control.client() {
+                    tell_end(direction, &client);
                 }
             }
             Err(e) => {
                 *lock(&input) = Input::Failed(format!("cannot read standard input: {e}"));
                 control.stop();
                 // The main thread prints the error and exits, unless it is stuck in a write to standard output.
-                thread::sleep(linger + Duration::from_secs(1));
+                thread::sleep(stop_timeout + Duration::from_secs(1));
                 process::exit(1);
             }
         };
@@ -81,10 +85,7 @@ impl Pipe {
 
     pub fn serve(&self, session: &mut Session) -> Outcome {
         if matches!(*lock(&self.input), Input::Ended) {
-            match self.direction {
-                Direction::SendOnly => session.inbox().finish(),
-                _ => session.half_close(),
-            }
+            tell_end(self.direction, session.client());
         }
         let mut asked = Instant::now();
         let mut stdout = io::stdout().lock();
@@ -105,19 +106,27 @@ impl Pipe {
 
     /// Waits until the client has had its answer.
     fn let_answer(&self, session: &Session, asked: Instant) {
-        let inbox = session.inbox();
-        while !inbox.is_closed() {
+        let client = session.client();
+        while !client.is_closed() {
             let silent = match *lock(&self.input) {
                 Input::Ended => break,
-                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
+                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || client.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // What is not sent yet is counted as discarded. Checked second: what the thread had in hand is in the inbox by now.
-            if silent && session.report().discarded == 0 {
+            // Checked second: what the thread had in hand is in the inbox by now.
+            if silent && client.traffic().queued == 0 {
                 break;
             }
             thread::sleep(CHECK);
         }
+    }
+}
+
+/// Standard input has ended, and with it what the client gets.
+fn tell_end(direction: Direction, client: &Client) {
+    match direction {
+        Direction::SendOnly => client.finish(),
+        Direction::Both | Direction::RecvOnly => client.half_close(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Inbox, Session};
+use single_server::{Client, Session};
 
 use super::stream::{Stream, PATIENCE};
 use super::timeout::is_timeout;
@@ -59,12 +59,12 @@ impl Relay<'_> {
     /// # Errors
     ///
     /// The thread cannot be started; nothing has been carried, and the session goes on.
-    pub fn run(&self, session: &mut Session, given_up: &mut (dyn FnMut() -> bool + Send)) -> io::Result<End> {
-        let inbox = session.inbox();
+    pub fn run(&self, session: &Session, given_up: &mut (dyn FnMut() -> bool + Send)) -> io::Result<End> {
         let first = AtomicBool::new(true);
         thread::scope(|scope| {
+            let client = session.client();
             let back = thread::Builder::new().name("relay".into());
-            let back = back.spawn_scoped(scope, || self.carry_back(&inbox, &first, given_up))?;
+            let back = back.spawn_scoped(scope, || self.carry_back(client, &first, given_up))?;
             let sent = self.carry_out(session, &first);
             session.wait_until_over();
             self.stream.shutdown(Shutdown::Both);
@@ -74,8 +74,7 @@ impl Relay<'_> {
     }
 
     /// From the client to the stream. Returns an end that is found here.
-    fn carry_out(&self, session: &mut Session, first: &AtomicBool) -> Option<End> {
-        let inbox = session.inbox();
+    fn carry_out(&self, session: &Session, first: &AtomicBool) -> Option<End> {
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
             if let Err(found) = self.write(&chunk, session) {
@@ -85,7 +84,7 @@ impl Relay<'_> {
         }
         // Before the stream is told: the other thread must find this when the stream ends in answer.
         if !first.swap(false, Ordering::SeqCst) {
-            inbox.finish();
+            session.client().finish();
         }
         self.stream.shutdown(Shutdown::Write);
         // A stream that takes no more can still have an answer, and the client's end is still to be seen.
@@ -106,18 +105,18 @@ impl Relay<'_> {
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
-                    if session.inbox().is_closed() {
+                    if session.client().is_closed() {
                         return Err(None);
                     }
                     // A byte in the other direction counts, too, as for the server's idle timeout.
-                    let now = Some(session.report().sent);
+                    let now = Some(session.client().traffic().sent);
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
                     match self.idle_timeout {
                         Some(time) if moved.elapsed() >= time => {
                             let what = format!("has taken no data for {time:?}");
-                            return Err(Some(self.abort(&session.inbox(), End::Stalled, &what)));
+                            return Err(Some(self.abort(session.client(), End::Stalled, &what)));
                         }
                         _ => {}
                     }
@@ -126,21 +125,22 @@ impl Relay<'_> {
                 Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
                     return Err(None)
                 }
-                Err(e) => return Err(Some(self.broken(&session.inbox(), &e))),
+                Err(e) => return Err(Some(self.broken(session.client(), &e))),
             }
         }
         Ok(())
     }
 
     /// From the stream to the client.
-    fn carry_back(&self, inbox: &Inbox, first: &AtomicBool, given_up: &mut dyn FnMut() -> bool) -> End {
+    fn carry_back(&self, client: &Client, first: &AtomicBool, given_up: &mut dyn FnMut() -> bool) -> End {
+        let inbox = client.inbox();
         let mut buffer = vec![0; PIECE];
         loop {
             let count = match self.stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if is_timeout(&e) && !given_up() => continue,
-                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(inbox, &e),
+                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(client, &e),
                 // A process that exits leaving input unread resets its socket pair.
                 Err(_) => 0,
             };
@@ -158,33 +158,33 @@ impl Relay<'_> {
                 return End::Session;
             }
         }
-        if inbox.is_closed() {
+        if client.is_closed() {
             return End::Session;
         }
         let first = first.swap(false, Ordering::SeqCst);
         if self.at_end == AtEnd::HalfClose && first {
-            inbox.half_close();
+            client.half_close();
         } else {
             // Not a half-close: the slot must be free before the client sees its connection end.
-            inbox.finish();
+            client.finish();
         }
         End::Stream
     }
 }
 
 impl Relay<'_> {
-    fn broken(&self, inbox: &Inbox, error: &io::Error) -> End {
+    fn broken(&self, client: &Client, error: &io::Error) -> End {
         // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
         thread::sleep(PATIENCE);
-        self.abort(inbox, End::Reset, &format!("has broken the connection: {error}"))
+        self.abort(client, End::Reset, &format!("has broken the connection: {error}"))
     }
 
-    fn abort(&self, inbox: &Inbox, end: End, why: &str) -> End {
-        if inbox.is_closed() {
+    fn abort(&self, client: &Client, end: End, why: &str) -> End {
+        if client.is_closed() {
             return End::Session;
         }
         (self.complain)(why);
-        inbox.abort();
+        client.abort();
         end
     }
 }

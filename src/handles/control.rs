@@ -1,15 +1,13 @@
-//! The control handle: lets any thread end the session or the server, or wake the application. Nothing here waits.
+//! The control handle: lets any thread stop the server, or wake the application. Nothing here waits.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::inbox::Inbox;
-use super::message::Client;
+use super::client::Client;
 use crate::state::slot::Slot;
 
-/// Ends the current session or the server, or wakes the application, from any thread; a cheap handle that can be cloned.
+/// Stops the server or wakes the application, from any thread; a cheap handle that can be cloned.
 ///
-/// None of its methods waits.
+/// None of its methods waits. A session is ended through its [`Client`].
 ///
 /// # Examples
 ///
@@ -34,53 +32,12 @@ impl Control {
         Control { slot: slot.clone() }
     }
 
-    /// Finishes the current session once everything sent to its inbox is written; does nothing if nobody is connected.
+    /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most
+    /// the [stop timeout](crate::Options::stop_timeout), and the outbox and the signals end once they are read.
     ///
-    /// The same as [`Inbox::finish`] on an unaddressed inbox. The session's report then says
-    /// [`Reason::Finished`](crate::Reason::Finished).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::Read;
-    /// use std::net::TcpStream;
-    ///
-    /// let server = SingleServer::bind("127.0.0.1:0")?;
-    /// let mut client = TcpStream::connect(server.local_addr())?;
-    /// let _connected = server.outbox().recv();
-    ///
-    /// server.inbox().send("time is up")?;
-    /// server.control().finish();
-    /// let mut last_words = String::new();
-    /// client.read_to_string(&mut last_words)?;
-    /// assert_eq!(last_words, "time is up");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn finish(&self) {
-        Inbox::unaddressed(&self.slot).finish();
-    }
-
-    /// Aborts the current session: cuts its connection now; does nothing if nobody is connected.
-    ///
-    /// The same as [`Inbox::abort`] on an unaddressed inbox.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Reason, SingleServer};
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let control = server.control();
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// control.abort();
-    /// assert_eq!(session.report().reason, Reason::Aborted);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn abort(&self) {
-        Inbox::unaddressed(&self.slot).abort();
+    /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
+    pub fn stop(&self) {
+        self.slot.stop();
     }
 
     /// Makes the outbox return a [`Message::Woken`](crate::Message::Woken), at most one for all calls since the last one.
@@ -115,70 +72,11 @@ impl Control {
         self.slot.wake();
     }
 
-    /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most
-    /// the [`linger`](crate::Options::linger) time, and the outbox and the signals end once they are read.
+    /// Returns the client that is connected now, to send to it or to end its session.
     ///
-    /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-    /// server.control().stop(); // from any thread
-    /// assert!(server.outbox().recv().is_err());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn stop(&self) {
-        self.slot.stop();
-    }
-
-    /// Returns the client that is connected now.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    ///
-    /// let server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert!(server.control().client().is_none());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// See [`Client::finish`] for an example.
     #[must_use]
     pub fn client(&self) -> Option<Client> {
-        self.slot.current().map(|record| Client::new(&self.slot, record))
-    }
-
-    /// Returns the address that the server listens on.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-    /// assert_eq!(server.control().local_addr(), server.local_addr());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn local_addr(&self) -> SocketAddr {
-        self.slot.local_addr
-    }
-
-    /// Returns whether a client is connected now.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-    /// assert!(!server.control().is_busy());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn is_busy(&self) -> bool {
-        self.slot.is_busy()
-    }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `stop`")]
-    pub fn shutdown(&self) {
-        self.stop();
+        Client::current(&self.slot)
     }
 }

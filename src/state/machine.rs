@@ -142,9 +142,9 @@ impl Machine {
         if !self.is_latest(session) || after == before {
             return;
         }
-        let report = self.report(now);
+        let report = after.reason().map(|reason| self.report(reason, now));
         self.latest.phase = after;
-        match (after, after.reason()) {
+        match (after, report) {
             // The connection no longer lingers. Nobody waits for that but, during a stop, the writer; otherwise it finds out
             // when the linger time is up.
             _ if !before.is_live() => {
@@ -152,7 +152,7 @@ impl Machine {
                 self.effects.turn |= self.is_stopping();
                 return;
             }
-            (_, Some(reason)) => self.end(Report { reason, ..report }, now),
+            (_, Some(report)) => self.end(report, now),
             (Phase::ClientDone, _) => {
                 self.latest.moved = now; // a FIN is a movement, too
                 self.effects.reopen = true;

@@ -1,4 +1,4 @@
-//! How the server stops: every waiting thread is woken, the last client is served for at most the linger time, and the
+//! How the server stops: every waiting thread is woken, the last client is served for at most the stop timeout, and the
 //! threads exit.
 //!
 //! `stop` runs on the thread that calls it, and does not wait. The acceptor closes the port at once; the writer serves the
@@ -19,7 +19,7 @@ impl Slot {
     /// for room, and the acceptor in a pause or in `accept`.
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
-        state.machine.stop(Instant::now() + self.options.linger);
+        state.machine.stop(Instant::now() + self.options.stop_timeout);
         state.listener = None;
         // Under the lock: this handle must be closed before anyone can see that the acceptor is done, when the port must be free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));

@@ -23,7 +23,7 @@ use crate::sync::monitor::lock;
 /// use single_server::{Busy, Options};
 ///
 /// let newest_wins = Options::new().busy(Busy::Replace);
-/// let with_a_message = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
+/// let with_a_message = Options::new().busy(Busy::tell("one moment, please\n"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ pub enum Busy {
     /// Its connection is closed at once. The default.
     #[default]
     Drop,
-    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes.
+    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes; see [`Busy::tell`].
     Tell(Vec<u8>),
     /// The kernel refuses its connection: the listener is closed while a client is connected.
     ///
@@ -44,6 +44,22 @@ pub enum Busy {
     Wait,
     /// It is served, and the old client's connection is cut.
     Replace,
+}
+
+impl Busy {
+    /// [`Busy::Tell`] with a text or bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Busy, Options};
+    ///
+    /// let options = Options::new().busy(Busy::tell("in use; try again later\n"));
+    /// ```
+    #[must_use]
+    pub fn tell(message: impl Into<Vec<u8>>) -> Busy {
+        Busy::Tell(message.into())
+    }
 }
 
 /// Effectively infinite, but small enough to be added to an `Instant`.
@@ -79,7 +95,7 @@ pub struct Options {
     pub(crate) buffer_size: usize,
     pub(crate) depth: usize,
     pub(crate) yield_time: Duration,
-    pub(crate) linger: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) handover: Duration,
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
@@ -123,7 +139,7 @@ impl Options {
             buffer_size: 256 * 1024,
             depth: 4,
             yield_time: Duration::from_micros(if one_core { 0 } else { 50 }),
-            linger: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(1),
             handover: Duration::from_secs(1),
             busy: Busy::Drop,
             idle_timeout: None,
@@ -197,10 +213,10 @@ impl Options {
     /// use single_server::Options;
     /// use std::time::Duration;
     ///
-    /// let patient = Options::new().linger(Duration::from_secs(10));
+    /// let patient = Options::new().stop_timeout(Duration::from_secs(10));
     /// ```
-    pub fn linger(mut self, time: Duration) -> Options {
-        self.linger = time.min(FOREVER);
+    pub fn stop_timeout(mut self, time: Duration) -> Options {
+        self.stop_timeout = time.min(FOREVER);
         self
     }
 
@@ -255,7 +271,7 @@ impl Options {
     /// use std::net::TcpStream;
     ///
     /// let server = Options::new()
-    ///     .busy(Busy::Tell(b"in use\n".to_vec()))
+    ///     .busy(Busy::tell("in use\n"))
     ///     .bind("127.0.0.1:0")?;
     /// let first = TcpStream::connect(server.local_addr())?;
     /// let mut second = TcpStream::connect(server.local_addr())?;
@@ -307,7 +323,7 @@ impl Options {
     /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
     /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
     /// application has nothing to send to it. An application that works for longer than this calls
-    /// [`Session::extend`](crate::Session::extend) now and then. A client found to be reset while the application leaves the
+    /// [`Client::extend`](crate::Client::extend) now and then. A client found to be reset while the application leaves the
     /// outbox full loses the slot after the same time.
     ///
     /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
@@ -327,7 +343,7 @@ impl Options {
     /// drop(TcpStream::connect(server.local_addr())?);
     /// // Holding the end keeps the session open, so that the application may still answer.
     /// let mut messages = server.outbox().iter();
-    /// let _end = messages.find(|message| matches!(message, Message::ProducerFinished(_)));
+    /// let _end = messages.find(|message| matches!(message, Message::End(_)));
     /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
     /// match signals.recv() {
     ///     Ok(Signal::ProducerFinished(report)) => assert_eq!(report.reason, Reason::Gone),
@@ -373,14 +389,14 @@ impl Options {
     /// methods, or by reading from the [`Session`](crate::Session) that [`accept`](crate::SingleServer::accept) has returned.
     ///
     /// This is for an application that must prepare something first, such as a connection to another server. If that fails
-    /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
+    /// it can [`abort`](crate::Client::abort) the session with the client's bytes unread, and the client sees a reset
     /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
     ///
     /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
     /// something is sent to it, and every eighth of the idle or close timeout. If it was reset, or the client has closed its side
     /// without sending anything, the session ends without being asked for. A FIN behind unread bytes cannot be seen, so a
     /// session whose client has sent something is over after the [close timeout](Options::close_timeout), unless the
-    /// application calls [`Session::extend`](crate::Session::extend).
+    /// application calls [`Client::extend`](crate::Client::extend).
     ///
     /// # Examples
     ///
@@ -397,7 +413,7 @@ impl Options {
     /// let session = server.accept().expect("the server is not stopped");
     /// let printer_is_on = false;
     /// if !printer_is_on {
-    ///     session.abort();
+    ///     session.client().abort();
     /// }
     /// let error = client.read(&mut [0]).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
@@ -424,22 +440,6 @@ impl Options {
     /// ```
     pub fn allow(mut self, prefix: Prefix) -> Options {
         self.allow.push(prefix);
-        self
-    }
-
-    /// Empties the allow-list, so every client is allowed.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Options, Prefix};
-    ///
-    /// let lab: Prefix = "192.168.1.0/24".parse()?;
-    /// let options = Options::new().allow(lab).allow_all();
-    /// # Ok::<(), single_server::ParsePrefixError>(())
-    /// ```
-    pub fn allow_all(mut self) -> Options {
-        self.allow.clear();
         self
     }
 

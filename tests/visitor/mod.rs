@@ -11,7 +11,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Client, Message, Options, Report, Session, Signal, SingleServer};
+use single_server::{Client, Control, End, Message, Options, Report, Session, Signal, SingleServer};
 
 /// The deadline of every wait: only a hang takes this long.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -57,7 +57,7 @@ pub fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, look: impl Fn() -> T
 pub struct Echo {
     pub addr: SocketAddr,
     pub inbox: single_server::Inbox,
-    pub control: single_server::Control,
+    pub control: Control,
     pub signals: Receiver<Signal>,
     thread: Option<thread::JoinHandle<SingleServer>>,
 }
@@ -339,12 +339,24 @@ pub fn next_client(server: &SingleServer, stream: &TcpStream) -> Client {
     }
 }
 
+/// Finishes the session of the client that is connected, if there is one.
+pub fn finish(control: &Control) {
+    if let Some(client) = control.client() {
+        client.finish();
+    }
+}
+
+/// The report of a session that has ended.
+pub fn report_of(end: &End) -> Report {
+    end.client().report().expect("the session has ended")
+}
+
 /// Sends two words to a server with an outbox of depth 1. The first one fills the outbox, and the reader waits for room for
 /// the second one.
 pub fn block_the_reader(client: &mut TcpStream, session: &Session<'_>) {
     for (word, received) in [(b"one", 3), (b"two", 6)] {
         client.write_all(word).unwrap();
-        becomes(received, || session.report().received);
+        becomes(received, || session.client().traffic().received);
     }
 }
 

@@ -100,7 +100,7 @@ impl World {
             At::Accept => self.accept(rules),
             At::Meet(client) => return self.meet(rules, client, when),
             At::Current(client) => {
-                self.acceptor.at = match self.machine.live() {
+                self.acceptor.at = match Some(self.machine.latest.number).filter(|_| self.machine.is_busy()) {
                     Some(session) => At::Replace(client, session),
                     None => At::Begin(client),
                 }
