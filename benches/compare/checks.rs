@@ -116,9 +116,9 @@ pub const ALL: &[Check] = &[
     Check {
         name: "storm",
         unit: "µs",
-        against: "the round trip of the same server while nobody else connects",
+        against: "three bare threads beside one that accepts and drops",
         bound: 1.5,
-        reason: "The served client hardly notices that others are refused as fast as they can connect.",
+        reason: "Refusals take no more from the served client than a thread that knows nothing of it.",
         prepare: measures::storm,
     },
     Check {

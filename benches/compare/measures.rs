@@ -66,21 +66,11 @@ pub fn round_trip_to_loop() -> Prepared {
 }
 
 pub fn storm() -> Prepared {
-    /// A served client, and whether others knock meanwhile.
-    struct Client(Pair, bool);
-    let client = |stormed| Client(serving(Contender::ours(&["echo"])), stormed);
-    three(
-        client(true),
-        || client(false),
-        |Client(pair, stormed)| {
-            let addr = pair.contender.addr;
-            if *stormed {
-                during_knocks(addr, || trips(pair, 200))
-            } else {
-                trips(pair, 200)
-            }
-        },
-    )
+    let bare = || serving(Contender::own(&["shape"]));
+    three(serving(Contender::ours(&["echo"])), bare, |pair| {
+        let addr = pair.contender.addr;
+        during_knocks(addr, || trips(pair, 200))
+    })
 }
 
 /// As many refusals as round trips, however the system divides the processor between the two.
