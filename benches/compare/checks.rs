@@ -1,5 +1,6 @@
 //! The table of checks: what is measured, against what, and how much worse than the baseline it may be.
 
+use crate::counts;
 use crate::measures::{self, Three};
 
 pub struct Check {
@@ -111,7 +112,7 @@ pub const ALL: &[Check] = &[
         against: "a plain loop",
         bound: 4.2,
         reason: "Each thread goes to sleep when it has nothing to do, and no thread is woken in vain.",
-        prepare: measures::switches,
+        prepare: counts::switches,
     },
     Check {
         name: "storm",
@@ -167,7 +168,7 @@ pub const ALL: &[Check] = &[
         against: "a plain loop with a buffer of the same size",
         bound: 2.5,
         reason: "At most eight MiB are promised; the buffers in use stay few, and sessions and refusals leave nothing.",
-        prepare: measures::memory,
+        prepare: counts::memory,
     },
     Check {
         name: "idle",
@@ -175,6 +176,6 @@ pub const ALL: &[Check] = &[
         against: "a program that wakes up a hundred times a second",
         bound: 0.1,
         reason: "The log looks for the end twice a second; no other thread wakes up, with a client or without.",
-        prepare: measures::idle,
+        prepare: counts::idle,
     },
 ];

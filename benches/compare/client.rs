@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contender::connect;
-use crate::servers::numbered;
+use crate::inbox_servers::numbered;
 
 /// Bytes with a long period, so lost, repeated or swapped bytes show.
 pub struct Pattern(Vec<u8>);

@@ -12,6 +12,8 @@ mod bare_relays;
 mod checks;
 mod client;
 mod contender;
+mod counts;
+mod inbox_servers;
 mod judge;
 mod measures;
 mod servers;

@@ -1,14 +1,12 @@
-//! What each check measures: its contenders, and what one round of each costs in the unit of the table.
+//! What each check times: its contenders, and what one round of each costs in the unit of the table.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::client::{
-    during_knocks, knock, read_last_number, read_numbered, round_trips, session, slow_session, Pattern,
-};
+use crate::client::{during_knocks, knock, read_last_number, read_numbered, round_trips, session, Pattern};
 use crate::contender::{connect, Contender};
-use crate::statistics::{lower_quartile, median, median_us};
+use crate::statistics::{median, median_us};
 
 type Measure = Box<dyn FnMut() -> f64>;
 
@@ -19,9 +17,9 @@ pub struct Three {
     pub again: Measure,
 }
 
-type Prepared = Result<Three, String>;
+pub type Prepared = Result<Three, String>;
 
-fn three<T: 'static>(
+pub fn three<T: 'static>(
     ours: T,
     baseline: impl Fn() -> T,
     measure: impl Fn(&mut T) -> f64 + Copy + 'static,
@@ -30,23 +28,23 @@ fn three<T: 'static>(
     Ok(Three { ours: each(ours), baseline: each(baseline()), again: each(baseline()) })
 }
 
-fn plain_loop() -> Contender {
+pub fn plain_loop() -> Contender {
     // The size of our buffers by default.
     Contender::own(&["loop", "262144"])
 }
 
 /// The library without a log, with a polling time in microseconds.
-fn library(polling: &str) -> Contender {
+pub fn library(polling: &str) -> Contender {
     Contender::own(&["library", polling])
 }
 
 /// A contender and the client that it serves, if there is one.
-struct Pair {
-    contender: Contender,
-    client: Option<TcpStream>,
+pub struct Pair {
+    pub contender: Contender,
+    pub client: Option<TcpStream>,
 }
 
-fn serving(contender: Contender) -> Pair {
+pub fn serving(contender: Contender) -> Pair {
     let mut client = connect(contender.addr);
     round_trips(&mut client, 100);
     Pair { client: Some(client), contender }
@@ -194,7 +192,7 @@ fn knocks(addr: SocketAddr, count: usize) -> f64 {
 }
 
 /// Clients that send, half-close and read to the end, one after the other. Returns the mean time, in microseconds.
-fn in_turn(contender: &Contender, count: usize) -> f64 {
+pub fn in_turn(contender: &Contender, count: usize) -> f64 {
     let began = Instant::now();
     for _ in 0..count {
         assert!(session(contender.addr), "a client was refused, because the slot was not free yet");
@@ -231,69 +229,4 @@ fn needs_cat() -> Result<(), String> {
     } else {
         Err("this system has no cat".into())
     }
-}
-
-pub fn switches() -> Prepared {
-    // Without polling, so the load does not decide whether a thread goes to sleep.
-    let ours = library("0");
-    ours.switches()?;
-    let switches = |contender: &Contender| contender.switches().expect("its process has not ended") as f64;
-    three(ours, plain_loop, move |contender| {
-        let sessions = (0..9).map(|_| {
-            let before = switches(contender);
-            slow_session(contender.addr);
-            switches(contender) - before
-        });
-        // Under load a thread sometimes sleeps once more, to wait for a lock.
-        lower_quartile(sessions.collect())
-    })
-}
-
-pub fn memory() -> Prepared {
-    plain_loop().memory()?;
-    let ours: fn() -> Contender = || Contender::ours(&["echo"]);
-    three(
-        ours,
-        || plain_loop,
-        |start| {
-            // A new process in each round, because a peak only grows.
-            let contender = start();
-            Pattern::new().stream_through(contender.addr, 32 << 20).expect("every byte comes back");
-            in_turn(&contender, 300);
-            let served = serving(contender);
-            // Fewer than the backlog, where the plain loop leaves them.
-            (0..100).for_each(|_| drop(TcpStream::connect(served.contender.addr)));
-            drop(served.client);
-            in_turn(&served.contender, 1);
-            served.contender.memory().expect("its process has not ended") as f64
-        },
-    )
-}
-
-pub fn idle() -> Prepared {
-    /// Processes, when they were last looked at, and the processor time that they had used then.
-    struct Seen(Vec<Pair>, Instant, f64);
-    let time = |pairs: &[Pair]| -> f64 {
-        let each = pairs.iter().map(|pair| pair.contender.processor_time());
-        each.map(|time| time.expect("its process has not ended").as_secs_f64() * 1e6).sum()
-    };
-    let look = |pairs: Vec<Pair>| {
-        let used = time(&pairs);
-        Seen(pairs, Instant::now(), used)
-    };
-    let alone = |contender| Pair { contender, client: None };
-    let ours = vec![alone(Contender::ours(&["echo"])), serving(Contender::ours(&["echo"]))];
-    ours[0].contender.processor_time()?;
-    three(
-        look(ours),
-        || look(vec![alone(Contender::own(&["tick"]))]),
-        move |seen| {
-            // Meanwhile the others are idle, too: each is measured since it was looked at last.
-            thread::sleep(Duration::from_millis(200));
-            let (used, now) = (time(&seen.0), Instant::now());
-            let cost = (used - seen.2) / (now - seen.1).as_secs_f64();
-            (seen.1, seen.2) = (now, used);
-            cost
-        },
-    )
 }
