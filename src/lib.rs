@@ -59,8 +59,10 @@
 //!
 //! # Guide
 //!
-//! - [`guide::embedding`]: the server inside your program, with three complete examples
-//! - [`guide::how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
+//! - [`guide::embedding`]: the server inside your program, sessions or messages, and complete programs
+//! - [`guide::how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who
+//!   change it
+//! - [`guide::decisions`]: what was tried and rejected, and the figures that decided
 //! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`guide::panics`]: what happens when something panics
@@ -80,14 +82,19 @@ mod server;
 
 /// What the application holds.
 mod handles {
-    pub(crate) mod bounded_lines;
     pub(crate) mod client;
     pub(crate) mod control;
     pub(crate) mod inbox;
     pub(crate) mod message;
     pub(crate) mod outbox;
+
+    // The documentation lists the methods of `Session` in this order.
     pub(crate) mod session;
+
+    pub(crate) mod bounded_lines;
     mod session_io;
+
+    mod session_end;
 }
 
 /// One file a thread.

@@ -30,11 +30,11 @@ const STACK: usize = 256 * 1024;
 /// A TCP server that serves one client at a time.
 ///
 /// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own. Use it
-/// in one of two ways:
+/// in one of two ways, between which [the guide](crate::guide::embedding) helps to choose:
 ///
-/// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
 /// - As connections: take one [`Session`] after the other from [`accept`](SingleServer::accept), or let
 ///   [`serve`](SingleServer::serve) do that; read from it and write to it.
+/// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
 ///
 /// # Examples
 ///
@@ -281,7 +281,8 @@ impl SingleServer {
     /// - `Ok(())` [finishes](Client::finish) it: everything written is sent, and then the connection is closed.
     /// - An error [aborts](Client::abort) it, and is signalled as [`Signal::Failed`]. What has not been sent is discarded, and the
     ///   client sees a reset if it has sent something that is unread, or sends more: the answer does not look complete. Then the
-    ///   next client is served. Any error that can be displayed will do; a closure that uses `?` has to name its type.
+    ///   next client is served. Any error that can be displayed will do; a closure that uses `?` has to name its type. To tell
+    ///   the client what is wrong, write that and return `Ok(())`.
     ///
     /// To stop the server from within the closure, take a [`Control`] before, call its [`stop`](Control::stop), and return:
     /// what was written is still sent, within the [stop timeout](Options::stop_timeout).

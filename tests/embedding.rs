@@ -1,15 +1,17 @@
-//! Complete programs that embed the server, as an application would write them. Each is at most 40 lines, and each is run
+//! Complete programs that embed the server, as an application would write them. Each is at most 45 lines, and each is run
 //! against real clients.
 
 mod visitor;
 
+use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use single_server::{Control, Inbox, Message, Options, Session, Signal, SingleServer};
+use single_server::{Busy, Client, Control, Inbox, Message, Options, Session, Signal, SingleServer};
 use visitor::*;
 
 /// A debug console in a daemon whose main thread has something to do ten times a second.
@@ -26,6 +28,9 @@ mod ticking_console {
                 }
                 Ok(Message::Data(chunk)) => {
                     line.extend_from_slice(&chunk);
+                    if line.len() > 1_000_000 {
+                        line.clear(); // nobody types that
+                    }
                     while let Some(end) = line.iter().position(|byte| *byte == b'\n') {
                         let command: Vec<u8> = line.drain(..=end).collect();
                         match (std::str::from_utf8(&command).unwrap_or("").trim(), server.client()) {
@@ -121,6 +126,275 @@ fn an_instrument_answers_line_commands_and_times_incomplete_ones_out() {
     in_time("the instrument", move || instrument.join().unwrap());
 }
 
+/// The login of a game in text. Telnet clients send bytes of their own, which are no text.
+mod mud {
+    use super::*;
+
+    pub fn play(session: &Session<'_>) -> io::Result<()> {
+        let (out, mut lines) = (session.inbox(), session.bounded_lines(80));
+        let mut ask = |question: &str| {
+            out.send(question)?;
+            loop {
+                match lines.next().transpose() {
+                    Err(e) if e.kind() == io::ErrorKind::InvalidData => out.send("Pardon? ")?,
+                    answer => return answer,
+                }
+            }
+        };
+        for _ in 0..3 {
+            let (name, word) = match (ask("Name: ")?, ask("Password: ")?) {
+                (Some(name), Some(word)) => (name, word),
+                _ => return Ok(()),
+            };
+            if (name.as_str(), word.as_str()) == ("gandalf", "mellon") {
+                while let Some(command) = ask("> ")? {
+                    match command.as_str() {
+                        "look" => out.send("You are in a mine.\n")?,
+                        "quit" => return Ok(out.send("Farewell.\n")?),
+                        _ => out.send("What?\n")?,
+                    }
+                }
+                return Ok(());
+            }
+            out.send("No.\n")?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_game_lets_players_log_in_whose_telnet_sends_more_than_text() {
+    let options = Options::new().busy(Busy::tell("Somebody is in the mine.\n")).idle_timeout(DEADLINE);
+    let mut server = options.bind("127.0.0.1:0").unwrap();
+    let (addr, control) = (server.local_addr(), server.control());
+    let game = thread::spawn(move || server.serve(|session| mud::play(session)));
+    let player =
+        through(&mut connect(addr), b"gandalf\r\n\xff\xfd\x01\r\nmellon\r\nlook\r\ndance\r\nquit\r\n");
+    let expected = "Name: Password: Pardon? > You are in a mine.\n> What?\n> Farewell.\n";
+    assert_eq!(String::from_utf8(player).unwrap(), expected);
+    let stranger = through(&mut connect(addr), &b"saruman\n1234\n".repeat(4));
+    assert_eq!(String::from_utf8(stranger).unwrap(), "Name: Password: No.\n".repeat(3));
+    control.stop();
+    in_time("the game", move || game.join().unwrap());
+}
+
+/// A Modbus slave: a binary protocol whose messages begin with their length.
+mod modbus {
+    use super::*;
+
+    pub fn serve(session: &mut Session<'_>, registers: &mut [u16]) -> io::Result<()> {
+        // Between two messages the master may leave. An end within one is an error.
+        while !session.fill_buf()?.is_empty() {
+            let mut header = [0; 7];
+            session.read_exact(&mut header)?;
+            let length = usize::from(u16::from_be_bytes([header[4], header[5]]));
+            if header[2..4] != [0, 0] || !(2..=254).contains(&length) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "this is not Modbus"));
+            }
+            let mut request = vec![0; length - 1];
+            session.read_exact(&mut request)?;
+            let answer = answer(&request, registers);
+            let mut message = header[..4].to_vec();
+            message.extend_from_slice(&(answer.len() as u16 + 1).to_be_bytes());
+            message.push(header[6]);
+            message.extend_from_slice(&answer);
+            session.inbox().send(message)?;
+        }
+        Ok(())
+    }
+
+    fn answer(request: &[u8], registers: &mut [u16]) -> Vec<u8> {
+        let word = |at: usize| request.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]]));
+        match (request[0], word(1).map(usize::from), word(3)) {
+            (3, Some(first), Some(count)) => match registers.get(first..first + usize::from(count)) {
+                Some(found) if (1..=125).contains(&count) => {
+                    let values = found.iter().flat_map(|value| value.to_be_bytes());
+                    [3, 2 * count as u8].into_iter().chain(values).collect()
+                }
+                _ => vec![0x83, 2],
+            },
+            (6, Some(at), Some(value)) if at < registers.len() => {
+                registers[at] = value;
+                request.to_vec()
+            }
+            (6, ..) => vec![0x86, 2],
+            (other, ..) => vec![other | 0x80, 1],
+        }
+    }
+}
+
+#[test]
+fn a_modbus_slave_keeps_its_registers_while_masters_come_and_go() {
+    let mut server = Options::new().handover(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
+    let slave = thread::spawn(move || {
+        let mut registers = [0; 100];
+        server.serve(|session| modbus::serve(session, &mut registers));
+    });
+    let mut first = connect(addr);
+    let write = [0, 1, 0, 0, 0, 6, 1, 6, 0, 3, 0x12, 0x67];
+    first.write_all(&write[..5]).unwrap(); // TCP may deliver a message in pieces
+    first.write_all(&write[5..]).unwrap();
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).unwrap();
+    assert_eq!(answer, write);
+    drop(first);
+    assert!(through(&mut connect(addr), b"GET / HTTP/1.0\r\n\r\n").is_empty());
+    let read = through(&mut connect(addr), b"\0\x02\0\0\0\x06\x01\x03\0\x03\0\x01\0\x03\0\0\0\x02\x01\x2b");
+    assert_eq!(read, b"\0\x02\0\0\0\x05\x01\x03\x02\x12\x67\0\x03\0\0\0\x03\x01\xab\x01");
+    control.stop();
+    in_time("the slave", move || slave.join().unwrap());
+    let failed: Vec<String> =
+        signals.iter().filter(|s| matches!(s, Signal::Failed { .. })).map(|s| s.to_string()).collect();
+    assert!(failed.len() == 1 && failed[0].ends_with(": this is not Modbus"), "{failed:?}");
+}
+
+/// A language server: lines of a header announce the length of the JSON that follows.
+mod language_server {
+    use super::*;
+
+    fn invalid(what: &str) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, what)
+    }
+
+    /// Reads a message; `None` if the editor has closed its side instead of sending another one.
+    fn read(session: &mut Session<'_>) -> io::Result<Option<String>> {
+        let mut length = None;
+        for line in session.bounded_lines(200) {
+            let line = line?;
+            if let Some(value) = line.strip_prefix("Content-Length: ") {
+                length = value.parse().ok().filter(|length| *length <= 1_000_000);
+            }
+            if line.is_empty() {
+                let mut body = vec![0; length.ok_or_else(|| invalid("no length, or too large"))?];
+                session.read_exact(&mut body)?;
+                return String::from_utf8(body).map(Some).map_err(|_| invalid("not UTF-8"));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value of a field. A real server would use a library for JSON.
+    fn field<'a>(json: &'a str, name: &str) -> Option<&'a str> {
+        let value = json.split(&format!("\"{name}\":")).nth(1)?;
+        value.split([',', '}']).next().map(|value| value.trim_matches('"'))
+    }
+
+    pub fn serve(session: &mut Session<'_>) -> io::Result<()> {
+        while let Some(message) = read(session)? {
+            let result = match field(&message, "method") {
+                Some("initialize") => r#"{"capabilities":{"hoverProvider":true}}"#,
+                Some("textDocument/hover") => r#"{"contents":"a word"}"#,
+                Some("shutdown") => "null",
+                Some("exit") => return Ok(()),
+                _ => continue,
+            };
+            let id = field(&message, "id").unwrap_or("null");
+            let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
+            session.inbox().send(format!("Content-Length: {}\r\n\r\n{body}", body.len()))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_language_server_reads_header_lines_and_then_the_bytes_that_they_announce() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let (addr, control) = (server.local_addr(), server.control());
+    let serving = thread::spawn(move || server.serve(language_server::serve));
+    let requests = ["initialize", "initialized", "textDocument/hover", "shutdown", "exit"];
+    let messages = requests.iter().enumerate().map(|(id, method)| {
+        let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}"}}"#);
+        format!("Content-Length: {}\r\nContent-Type: x\r\n\r\n{body}", body.len())
+    });
+    let answers = through(&mut connect(addr), messages.collect::<String>().as_bytes());
+    let answers = String::from_utf8(answers).unwrap();
+    let ids: Vec<&str> = answers.split(r#""id":"#).skip(1).map(|rest| &rest[..1]).collect();
+    assert_eq!(ids, ["0", "2", "3"], "{answers}");
+    assert!(answers.contains(r#""result":{"contents":"a word"}"#), "{answers}");
+    assert!(through(&mut connect(addr), b"Content-Length: 99999999999\r\n\r\n").is_empty());
+    control.stop();
+    in_time("the language server", move || serving.join().unwrap());
+}
+
+/// A flight recorder: the last lines of a log for whoever connects, and then the new ones. It never waits for the client.
+mod recorder {
+    use super::*;
+
+    #[derive(Default)]
+    pub struct Recorder {
+        lines: VecDeque<String>,
+        viewer: Option<Inbox>,
+        pub missed: u64,
+    }
+
+    impl Recorder {
+        pub fn record(&mut self, line: &str) {
+            let line = format!("{line}\n");
+            if let Some(viewer) = &self.viewer {
+                let gap = if self.missed > 0 { format!("({} missed)\n", self.missed) } else { String::new() };
+                match viewer.try_send(gap + &line) {
+                    Ok(()) => self.missed = 0,
+                    Err(_) => self.missed += 1, // it does not read, or has left, of which the end tells
+                }
+            }
+            if self.lines.len() == 3 {
+                self.lines.pop_front();
+            }
+            self.lines.push_back(line);
+        }
+    }
+
+    pub fn show(server: &SingleServer, recorder: &Mutex<Recorder>) {
+        for message in server.outbox() {
+            // Under the lock, so that no line falls between the old ones and the new ones.
+            let mut recorder = recorder.lock().expect("nobody panics under the lock");
+            match message {
+                Message::Connected(client) => {
+                    let _ = client
+                        .inbox()
+                        .try_send(recorder.lines.iter().map(String::as_str).collect::<String>());
+                    (recorder.viewer, recorder.missed) = (Some(client.inbox()), 0);
+                }
+                Message::End(_) => recorder.viewer = None,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn a_flight_recorder_shows_the_last_lines_and_never_waits_for_a_client_that_does_not_read() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let (addr, control) = (server.local_addr(), server.control());
+    let recorder = Arc::new(Mutex::new(recorder::Recorder::default()));
+    let shown = recorder.clone();
+    let showing = thread::spawn(move || recorder::show(&server, &shown));
+    let record = |line: &str| recorder.lock().unwrap().record(line);
+    for line in ["one", "two", "three", "four"] {
+        record(line);
+    }
+    let mut lines = BufReader::new(connect(addr)).lines().map(Result::unwrap);
+    assert_eq!(lines.by_ref().take(3).collect::<Vec<_>>(), ["two", "three", "four"]);
+    record("five");
+    assert_eq!(lines.next().unwrap(), "five");
+    let long = "x".repeat(100_000);
+    let recording = recorder.clone();
+    in_time("a recorder whose client does not read", move || {
+        while recording.lock().unwrap().missed == 0 {
+            recording.lock().unwrap().record(&long);
+        }
+    });
+    let reading = thread::spawn(move || lines.find(|line| line.ends_with("missed)")));
+    while !reading.is_finished() {
+        record("six");
+        thread::yield_now();
+    }
+    assert!(reading.join().unwrap().is_some());
+    control.stop();
+    in_time("the recorder", move || showing.join().unwrap());
+}
+
 /// Serves until another thread says so; the client that is connected then still gets its answer.
 mod graceful {
     use super::*;
@@ -157,46 +431,62 @@ fn a_stop_from_another_thread_lets_the_last_client_have_its_answer() {
 mod emulator {
     use super::*;
 
-    pub fn run(server: &SingleServer) -> Vec<String> {
+    /// `target` runs until the next breakpoint, and names it.
+    pub fn run(server: &SingleServer, mut target: impl FnMut() -> String + Send + 'static) {
+        let (runs, to_run) = mpsc::channel::<Client>();
         let (stopped, stops) = mpsc::channel();
-        let mut transcript = Vec::new();
+        let control = server.control();
+        thread::spawn(move || {
+            for client in to_run {
+                let _ = stopped.send((client, target())); // first the event, then the wake-up
+                control.wake();
+            }
+        });
+        let mut debugger = None;
         for message in server.outbox() {
             match message {
+                Message::Connected(client) => debugger = Some(client),
                 Message::Data(chunk) if chunk[..] == b"continue"[..] => {
-                    let (stopped, control) = (stopped.clone(), server.control());
-                    thread::spawn(move || {
-                        let _ = stopped.send("breakpoint at 0x1000"); // first the event, then the wake-up
-                        control.wake();
-                    });
+                    let _ = debugger.clone().map(|client| runs.send(client));
                 }
                 Message::Woken => {
-                    for stop in stops.try_iter() {
-                        transcript.push(stop.to_string());
-                        server.client().map(|client| client.inbox().send(stop));
+                    for (client, stop) in stops.try_iter() {
+                        let _ = client.inbox().send(stop); // to the debugger that has asked, or to nobody
                     }
                 }
-                Message::End(_) => return transcript,
                 _ => {}
             }
         }
-        transcript
     }
 }
 
 #[test]
-fn one_loop_waits_for_the_client_and_for_the_applications_own_events() {
-    let server = SingleServer::bind("127.0.0.1:0").unwrap();
-    let addr = server.local_addr();
-    let emulator = thread::spawn(move || emulator::run(&server));
-    let mut debugger = connect(addr);
-    for _ in 0..3 {
-        debugger.write_all(b"continue").unwrap();
-        let mut stop = [0; 20];
-        debugger.read_exact(&mut stop).unwrap();
-        assert_eq!(&stop, b"breakpoint at 0x1000");
+fn one_loop_waits_for_the_client_and_for_events_and_sends_no_event_to_another_client() {
+    let server = Options::new().handover(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let (addr, control) = (server.local_addr(), server.control());
+    let (hit, hits) = mpsc::channel();
+    let emulator = thread::spawn(move || emulator::run(&server, move || hits.recv().unwrap_or_default()));
+    let mut first = connect(addr);
+    for breakpoint in ["0x1000", "0x2000"] {
+        first.write_all(b"continue").unwrap();
+        hit.send(breakpoint.to_string()).unwrap();
+        let mut stop = [0; 6];
+        first.read_exact(&mut stop).unwrap();
+        assert_eq!(&stop, breakpoint.as_bytes());
     }
-    drop(debugger);
-    assert_eq!(in_time("the emulator", move || emulator.join().unwrap()).len(), 3);
+    first.write_all(b"continue").unwrap();
+    drop(first); // before its target stops
+    let mut second = connect(addr);
+    let peer = second.local_addr().unwrap();
+    becomes(Some(peer), || control.client().map(|client| client.peer_addr()));
+    hit.send("0x3000".to_string()).unwrap();
+    hit.send("0x4000".to_string()).unwrap();
+    second.write_all(b"continue").unwrap();
+    let mut stop = [0; 6];
+    second.read_exact(&mut stop).unwrap();
+    assert_eq!(&stop, b"0x4000");
+    control.stop();
+    in_time("the emulator", move || emulator.join().unwrap());
 }
 
 /// A connection with the methods that gdbstub asks for: one byte at a time, and a look whether one is there.
@@ -245,6 +535,28 @@ fn a_session_serves_a_protocol_that_reads_single_bytes_and_looks_ahead() {
     // A stub that looks for an interrupt while its target runs must find out that the debugger has gone.
     becomes(Some(io::ErrorKind::UnexpectedEof), || connection.0.peek().err().map(|e| e.kind()));
     assert_eq!(connection.read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+}
+
+/// Code that serves a session, and its unit test below, as an application would write it: no thread, and no fixed port.
+fn sums(session: &Session<'_>) -> io::Result<()> {
+    let mut sum = 0;
+    for line in session.bounded_lines(20) {
+        sum += u64::from(line?.parse::<u32>().unwrap_or(0));
+        writeln!(session.inbox(), "{sum}")?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_application_is_tested_without_a_thread_of_its_own() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    client.write_all(b"1\n2\nx\n3\n").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let session = server.accept().unwrap();
+    sums(&session).unwrap();
+    drop(session);
+    assert_eq!(rest(&mut client), b"1\n3\n3\n6\n");
 }
 
 /// One server chained to another: what the client of the front sends goes to the client of the back, and the other way.

@@ -34,6 +34,10 @@ impl<'a> Session<'a> {
     /// last line needs no newline if the client has closed its side after it. At most `max` bytes and one received chunk are in
     /// memory at a time.
     ///
+    /// The iterator takes nothing of what follows the newline. So a protocol that announces bytes in header lines can read the
+    /// lines with it, drop it, and then read these bytes from the session. Otherwise keep one iterator for the session: what is
+    /// left of a line that was too long is dropped by the same one only.
+    ///
     /// # Errors
     ///
     /// [`InvalidData`](io::ErrorKind::InvalidData) for a line that is longer, naming the limit, or that is not valid UTF-8. The

@@ -111,10 +111,9 @@ impl Client {
     /// client.read_to_string(&mut all)?; // sees the end ...
     /// assert_eq!(all, "all I have");
     /// client.write_all(b"and you?")?; // ... and can still send
-    /// drop(client);
-    /// all.clear();
-    /// session.read_to_string(&mut all)?;
-    /// assert_eq!(all, "and you?");
+    /// let mut answer = [0; 8];
+    /// session.read_exact(&mut answer)?;
+    /// assert_eq!(&answer, b"and you?");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn half_close(&self) {
@@ -253,13 +252,13 @@ impl Client {
     ///
     /// ```
     /// use single_server::SingleServer;
-    /// use std::io::{Read, Write};
+    /// use std::io::Write;
     /// use std::net::TcpStream;
     ///
     /// let mut server = SingleServer::bind("127.0.0.1:0")?;
     /// TcpStream::connect(server.local_addr())?.write_all(b"four")?;
-    /// let mut session = server.accept().expect("the server is not stopped");
-    /// session.read_to_end(&mut Vec::new())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// session.chunks().for_each(drop);
     /// assert_eq!(session.client().traffic().received, 4);
     /// # Ok::<(), std::io::Error>(())
     /// ```

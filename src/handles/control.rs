@@ -45,27 +45,41 @@ impl Control {
     /// This lets an application wait for clients and for its own events in one place: the thread that produces an event
     /// stores it and then calls this. A [`Session`](crate::Session) skips it; the outbox returns it after the session.
     ///
+    /// An event that concerns a client carries that [`Client`], because another one may be connected by the time it is handled.
+    ///
     /// # Examples
     ///
     /// ```
     /// use single_server::{Message, SingleServer};
     /// use std::sync::mpsc;
     /// use std::thread;
+    /// # use std::io::Read;
+    /// # use std::net::TcpStream;
     ///
     /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// # let mut debugger = TcpStream::connect(server.local_addr())?;
     /// let (event, events) = mpsc::channel();
-    /// let control = server.control();
-    /// thread::spawn(move || {
-    ///     event.send("the target has hit a breakpoint").expect("the application listens");
-    ///     control.wake();
-    /// });
     /// for message in server.outbox() {
     ///     match message {
-    ///         Message::Woken => break,
-    ///         other => println!("{other:?}"),
+    ///         Message::Connected(client) => {
+    ///             let (event, control) = (event.clone(), server.control());
+    ///             thread::spawn(move || {
+    ///                 let _ = event.send((client, "breakpoint")); // first the event, then the wake-up
+    ///                 control.wake();
+    ///             });
+    ///         }
+    ///         Message::Woken => {
+    ///             for (client, what) in events.try_iter() {
+    ///                 let _ = client.inbox().send(what); // to the client that the event is about, or to nobody
+    ///             }
+    /// #           break;
+    ///         }
+    ///         _ => {}
     ///     }
     /// }
-    /// assert_eq!(events.try_recv(), Ok("the target has hit a breakpoint"));
+    /// # let mut heard = [0; 10];
+    /// # debugger.read_exact(&mut heard)?;
+    /// # assert_eq!(&heard, b"breakpoint");
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn wake(&self) {

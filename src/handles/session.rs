@@ -1,8 +1,8 @@
 //! A session: one client's connection for blocking code, a view over the outbox and an inbox.
 //!
 //! Used on the application's thread. It borrows the server, so there is one at a time. It adds no thread and no buffer: a
-//! read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Reading and writing are in
-//! `session_io.rs`, lines in `bounded_lines.rs`.
+//! read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Lines are in `bounded_lines.rs`,
+//! reading and writing in `session_io.rs`, and the end in `session_end.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -14,7 +14,6 @@ use super::inbox::Inbox;
 use super::message::{End, Message};
 use super::outbox::Outbox;
 use crate::values::chunk::Chunk;
-use crate::values::signal::Report;
 
 /// One client's connection, from [`SingleServer::accept`](crate::SingleServer::accept) or
 /// [`serve`](crate::SingleServer::serve).
@@ -23,21 +22,18 @@ use crate::values::signal::Report;
 /// waits for room there, not until the client has received the bytes. Dropping the session finishes it: the connection is
 /// closed after everything written has been sent. The drop does not wait for that.
 ///
-/// # To answer while reading
+/// # Answering while reading
 ///
-/// What reads borrows the session, and `writeln!(session, ...)` in the same loop does not compile. Answer through an inbox of
-/// the session. [`bounded_lines`](Session::bounded_lines) protects against a client that sends no newline, as `lines` of
-/// `BufRead` does not:
+/// The iterator over a client's lines borrows the session. Take an inbox of the session first, and answer through that:
 ///
 /// ```
-/// use single_server::SingleServer;
-/// use std::io::{Read, Write};
-/// use std::net::TcpStream;
-///
-/// let mut server = SingleServer::bind("127.0.0.1:0")?;
-/// let mut client = TcpStream::connect(server.local_addr())?;
-/// client.write_all(b"hello\nquit\nnever read\n")?;
-///
+/// # use single_server::SingleServer;
+/// # use std::io::{Read, Write};
+/// # use std::net::TcpStream;
+/// #
+/// # let mut server = SingleServer::bind("127.0.0.1:0")?;
+/// # let mut client = TcpStream::connect(server.local_addr())?;
+/// # client.write_all(b"hello\nquit\nnever read\n")?;
 /// let session = server.accept().expect("the server is not stopped");
 /// let mut out = session.inbox();
 /// for line in session.bounded_lines(1024) {
@@ -47,27 +43,43 @@ use crate::values::signal::Report;
 ///     }
 /// }
 /// drop(session); // everything written is sent, and then the connection is closed
-/// let mut answers = String::new();
-/// client.read_to_string(&mut answers)?;
-/// assert_eq!(answers, "you said hello\n");
+/// # let mut answers = String::new();
+/// # client.read_to_string(&mut answers)?;
+/// # assert_eq!(answers, "you said hello\n");
 /// # Ok::<(), std::io::Error>(())
 /// ```
 ///
-/// An inbox can also go to another thread, which then sends while this one reads. If your program has events of its own, to be
-/// handled while it waits for bytes, use [messages](crate::Outbox) instead of sessions.
+/// `lines` of [`BufRead`](io::BufRead) has no limit: a client that sends no newline would fill the memory.
 ///
-/// `&Session` reads and writes, too, for code that needs a reader and a writer at a time. Both `Read` and `Write` have a method
-/// `by_ref`, so name the trait: `Read::by_ref(session)`.
+/// # Session or messages
+///
+/// A session suits a protocol of questions and answers, where the program waits for nothing but the client. To do something
+/// every so often, use a [read timeout](Session::set_read_timeout). A program that also has events of its own to handle in the
+/// same loop receives [messages](crate::Outbox) instead. A session stays on its thread; its [inbox](Session::inbox) and
+/// [client](Session::client) can go to others, which then send while this one reads.
+///
+/// # When it does not compile
+///
+/// | code | message | remedy |
+/// |---|---|---|
+/// | `writeln!(session, …)` in a loop over its lines | E0499, E0502 or E0382: `session` is borrowed or moved | `let mut out = session.inbox();` before the loop, then `writeln!(out, …)` |
+/// | `app(session, session.inbox())` | E0382 or E0502 | `let out = session.inbox();`, then `app(session, out)` |
+/// | `session.close()` in the closure of [`serve`](crate::SingleServer::serve) | E0507: cannot move out of `*session` | return `Ok(())`; for the report, use [`accept`](crate::SingleServer::accept) in a loop, or the [signals](crate::SingleServer::signal) |
+/// | `Ok(())` at the end of that closure | E0282 or E0283: type annotations needed | name the type: `\|session\| -> io::Result<()> { … }` |
+/// | `session.by_ref()` | E0034: multiple `by_ref` found | `Read::by_ref(session)` |
+/// | the session in another thread | E0277: cannot be shared between threads | move `session.inbox()` or `session.client().clone()` there |
+///
+/// `&Session` reads and writes, too, for code that needs a reader and a writer at the same time.
 #[derive(Debug)]
 #[must_use = "dropping the session finishes it"]
 pub struct Session<'a> {
-    outbox: &'a Outbox,
-    client: Client,
+    pub(super) outbox: &'a Outbox,
+    pub(super) client: Client,
     pub(super) inbox: Inbox,
     /// The unread part of the chunk received last; never empty.
     pub(super) rest: RefCell<Option<Chunk>>,
     /// The end, once it was received: nothing more comes from this client.
-    end: RefCell<Option<End>>,
+    pub(super) end: RefCell<Option<End>>,
     pub(super) read_timeout: Cell<Option<Duration>>,
 }
 
@@ -75,26 +87,6 @@ impl<'a> Session<'a> {
     pub(crate) fn new(outbox: &'a Outbox, client: Client) -> Session<'a> {
         let (rest, end, read_timeout) = (RefCell::new(None), RefCell::new(None), Cell::new(None));
         Session { outbox, inbox: client.inbox(), client, rest, end, read_timeout }
-    }
-
-    /// Returns the client: for its address and figures, and to abort or half-close the session.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let stream = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// assert_eq!(session.client().peer_addr(), stream.local_addr()?);
-    /// session.client().abort();
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    #[must_use]
-    pub fn client(&self) -> &Client {
-        &self.client
     }
 
     /// Returns an inbox that leads to this client or to nobody, for another thread or one that outlives the session.
@@ -117,6 +109,26 @@ impl<'a> Session<'a> {
     #[must_use]
     pub fn inbox(&self) -> Inbox {
         self.inbox.clone()
+    }
+
+    /// Returns the client: for its address and figures, and to abort or half-close the session.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::SingleServer;
+    /// use std::net::TcpStream;
+    ///
+    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
+    /// let stream = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.client().peer_addr(), stream.local_addr()?);
+    /// session.client().abort();
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// Waits for the next bytes from the client, without copying them; `None` when no more will come.
@@ -232,64 +244,6 @@ impl<'a> Session<'a> {
     /// ```
     pub fn chunks(&self) -> Chunks<'_, 'a> {
         Chunks { session: self }
-    }
-}
-
-/// How a session ends. To abort or half-close it, use its [`client`](Session::client).
-impl Session<'_> {
-    /// Finishes the session and waits until everything written has been sent, or can no longer be; returns the report.
-    ///
-    /// A client that does not read makes this wait; an [`idle_timeout`](crate::Options::idle_timeout) limits that.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::Write;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let mut session = server.accept().expect("the server is not stopped");
-    /// session.write_all(b"good-bye")?;
-    /// assert_eq!(session.close().sent, 8);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn close(self) -> Report {
-        self.client.finish();
-        self.wait_until_over()
-    }
-
-    /// Waits until the session has ended, by whatever cause, and returns the report: the client's, the server's, or a
-    /// [`Client`] of it on another thread.
-    ///
-    /// The client's FIN alone is not the end: the application may still answer.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Reason, SingleServer};
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// let client = session.client().clone();
-    /// std::thread::spawn(move || client.finish());
-    /// assert_eq!(session.wait_until_over().reason, Reason::Finished);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn wait_until_over(&self) -> Report {
-        self.client.wait_until_over()
-    }
-}
-
-impl Drop for Session<'_> {
-    fn drop(&mut self) {
-        if self.end.get_mut().is_none() {
-            self.outbox.forget();
-        }
-        self.client.finish();
     }
 }
 

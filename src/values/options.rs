@@ -73,21 +73,38 @@ const LONGEST_YIELD: Duration = Duration::from_millis(10);
 
 /// The settings of a [`SingleServer`](crate::SingleServer), and the ways to start one.
 ///
+/// | setting | default | meaning |
+/// |---|---|---|
+/// | [`busy`](Options::busy) | [`Busy::Drop`] | what happens to a second client |
+/// | [`idle_timeout`](Options::idle_timeout) | none | ends a session in which no byte moves |
+/// | [`allow`](Options::allow) | everybody | which addresses may connect |
+/// | [`admit`](Options::admit) | everybody | asks your program about each client |
+/// | [`session_timeout`](Options::session_timeout) | none | ends a session, whatever moves |
+/// | [`close_timeout`](Options::close_timeout) | 60 s | ends a session after its client has closed its side, if no byte moves |
+/// | [`handover`](Options::handover) | 1 s | how long a newcomer waits for a client that is leaving |
+/// | [`stop_timeout`](Options::stop_timeout) | 1 s | how long a stop waits for the last client |
+/// | [`read_on_demand`](Options::read_on_demand) | `false` | reads nothing before the application asks |
+/// | [`buffer_size`](Options::buffer_size), [`depth`](Options::depth) | 256 KiB, 4 | how much memory the channels take |
+/// | [`yield_time`](Options::yield_time) | 50 µs | how long a thread polls before it blocks |
+///
 /// A setting out of range is an error of [`bind`](Options::bind) or [`listen_on`](Options::listen_on), which names it.
 ///
 /// # Examples
 ///
-/// A server that runs on little memory:
+/// A console that one person at a time can use, on the local network:
 ///
 /// ```
-/// use single_server::Options;
+/// use single_server::{Busy, Options};
+/// use std::time::Duration;
 ///
 /// let server = Options::new()
-///     .buffer_size(4096)
-///     .depth(1)
-///     .bind("127.0.0.1:0")?;
+///     .busy(Busy::tell("somebody is at the console\n"))
+///     .idle_timeout(Duration::from_secs(600))
+///     .allow("127.0.0.1".parse()?)
+///     .allow("192.168.1.0/24".parse()?)
+///     .bind("127.0.0.1:0")?; // port 0: any free port
 /// assert_ne!(server.local_addr().port(), 0);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `bind` or `listen_on` is called"]
@@ -124,8 +141,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults: buffers of 256 KiB, four messages in each channel, [`Busy::Drop`], every client allowed, a close timeout
-    /// of one minute, no idle timeout.
+    /// The defaults, which the [table](Options) lists.
     ///
     /// # Examples
     ///
@@ -149,116 +165,6 @@ impl Options {
             allow: Vec::new(),
             admit: None,
         }
-    }
-
-    /// The size of a read buffer, and thus the maximum length of one read; 1 byte to 1 GiB, default 262,144 bytes.
-    ///
-    /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
-    /// used occupies memory.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::Options;
-    ///
-    /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
-    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
-    /// ```
-    pub fn buffer_size(mut self, bytes: usize) -> Options {
-        self.buffer_size = bytes;
-        self
-    }
-
-    /// How many messages the outbox holds, and how many times `buffer_size` bytes the inbox; 1 to 65,536, default 4.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let deep = single_server::Options::new().buffer_size(1024).depth(64);
-    /// ```
-    pub fn depth(mut self, messages: usize) -> Options {
-        self.depth = messages;
-        self
-    }
-
-    /// How long a thread that has just received something polls for more, yielding the processor each time, before it
-    /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
-    ///
-    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
-    ///
-    /// # Examples
-    ///
-    /// Where other programs need the processor more:
-    ///
-    /// ```
-    /// use single_server::Options;
-    /// use std::time::Duration;
-    ///
-    /// let frugal = Options::default().yield_time(Duration::ZERO);
-    /// ```
-    pub fn yield_time(mut self, time: Duration) -> Options {
-        self.yield_time = time;
-        self
-    }
-
-    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
-    ///
-    /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
-    /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
-    /// second after the last byte sent to it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::Options;
-    /// use std::time::Duration;
-    ///
-    /// let patient = Options::new().stop_timeout(Duration::from_secs(10));
-    /// ```
-    pub fn stop_timeout(mut self, time: Duration) -> Options {
-        self.stop_timeout = time.min(FOREVER);
-        self
-    }
-
-    /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
-    /// default 1 s.
-    ///
-    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
-    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
-    /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
-    ///
-    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
-    /// as the served client. If there is neither a FIN nor anything unread, the client is
-    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
-    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
-    ///
-    /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
-    ///
-    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{echo, Options};
-    /// use std::io::{Read, Write};
-    /// use std::net::TcpStream;
-    ///
-    /// let server = Options::new().bind("127.0.0.1:0")?;
-    /// let (addr, control) = (server.local_addr(), server.control());
-    /// let serving = std::thread::spawn(move || echo(&server));
-    /// for _ in 0..10 {
-    ///     let mut client = TcpStream::connect(addr)?;
-    ///     client.write_all(b"ping")?;
-    ///     client.read_exact(&mut [0; 4])?;
-    ///     // Dropped here, and connects again at once.
-    /// }
-    /// control.stop();
-    /// serving.join().expect("echo does not panic");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn handover(mut self, time: Duration) -> Options {
-        self.handover = time.min(FOREVER);
-        self
     }
 
     /// What happens to a second client; default [`Busy::Drop`].
@@ -317,6 +223,78 @@ impl Options {
         self
     }
 
+    /// Adds an address or prefix to the allow-list; default: an empty list, which allows every client.
+    ///
+    /// The list is checked before the busy flag. The connections of other clients are closed at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    ///
+    /// let options = Options::new()
+    ///     .allow("127.0.0.1".parse()?)
+    ///     .allow("fd00::/8".parse()?);
+    /// # Ok::<(), single_server::ParsePrefixError>(())
+    /// ```
+    pub fn allow(mut self, prefix: Prefix) -> Options {
+        self.allow.push(prefix);
+        self
+    }
+
+    /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
+    ///
+    /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
+    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
+    /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
+    /// everybody again.
+    ///
+    /// # Examples
+    ///
+    /// A device that may be switched off:
+    ///
+    /// ```
+    /// use single_server::{Options, Refusal, Signal};
+    /// use std::net::TcpStream;
+    ///
+    /// let is_on = || false;
+    /// let server = Options::new().admit(move |_peer| is_on()).bind("127.0.0.1:0")?;
+    /// let signals = server.signal();
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// assert!(matches!(signals.recv(), Ok(Signal::Refused { why: Refusal::NotAdmitted, .. })));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn admit(mut self, hook: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Options {
+        self.admit = Some(Admit(Arc::new(Mutex::new(hook))));
+        self
+    }
+
+    /// Ends a session after this time, whatever moves; at least 8 ms, default `None`: never.
+    ///
+    /// The reason is then [`TimeUp`](crate::Reason::TimeUp). The other timeouts do not limit a client that sends a byte now and
+    /// then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Options, Reason};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let mut server = Options::new()
+    ///     .session_timeout(Duration::from_millis(50))
+    ///     .bind("127.0.0.1:0")?;
+    /// let client = TcpStream::connect(server.local_addr())?;
+    /// let session = server.accept().expect("the server is not stopped");
+    /// assert_eq!(session.wait_until_over().reason, Reason::TimeUp);
+    /// # drop(client);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn session_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
+        self.session_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
     /// Ends a session in which no byte has moved for this long since its client has closed its side; at least 8 ms, default
     /// one minute, `None`: never.
     ///
@@ -356,29 +334,63 @@ impl Options {
         self
     }
 
-    /// Ends a session after this time, whatever moves; at least 8 ms, default `None`: never.
+    /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
+    /// default 1 s.
     ///
-    /// The reason is then [`TimeUp`](crate::Reason::TimeUp). The other timeouts do not limit a client that sends a byte now and
-    /// then.
+    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
+    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
+    /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
+    ///
+    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
+    /// as the served client. If there is neither a FIN nor anything unread, the client is
+    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
+    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
+    ///
+    /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
+    ///
+    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
     ///
     /// # Examples
     ///
     /// ```
-    /// use single_server::{Options, Reason};
+    /// use single_server::{echo, Options};
+    /// use std::io::{Read, Write};
     /// use std::net::TcpStream;
-    /// use std::time::Duration;
     ///
-    /// let mut server = Options::new()
-    ///     .session_timeout(Duration::from_millis(50))
-    ///     .bind("127.0.0.1:0")?;
-    /// let client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// assert_eq!(session.wait_until_over().reason, Reason::TimeUp);
-    /// # drop(client);
+    /// let server = Options::new().bind("127.0.0.1:0")?;
+    /// let (addr, control) = (server.local_addr(), server.control());
+    /// let serving = std::thread::spawn(move || echo(&server));
+    /// for _ in 0..10 {
+    ///     let mut client = TcpStream::connect(addr)?;
+    ///     client.write_all(b"ping")?;
+    ///     client.read_exact(&mut [0; 4])?;
+    ///     // Dropped here, and connects again at once.
+    /// }
+    /// control.stop();
+    /// serving.join().expect("echo does not panic");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn session_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
-        self.session_timeout = time.into().map(|time| time.min(FOREVER));
+    pub fn handover(mut self, time: Duration) -> Options {
+        self.handover = time.min(FOREVER);
+        self
+    }
+
+    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
+    ///
+    /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
+    /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
+    /// second after the last byte sent to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::time::Duration;
+    ///
+    /// let patient = Options::new().stop_timeout(Duration::from_secs(10));
+    /// ```
+    pub fn stop_timeout(mut self, time: Duration) -> Options {
+        self.stop_timeout = time.min(FOREVER);
         self
     }
 
@@ -424,49 +436,55 @@ impl Options {
         self
     }
 
-    /// Adds an address or prefix to the allow-list; default: an empty list, which allows every client.
+    /// The size of a read buffer, and thus the maximum length of one read; 1 byte to 1 GiB, default 262,144 bytes.
     ///
-    /// The list is checked before the busy flag. The connections of other clients are closed at once.
+    /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
+    /// used occupies memory.
     ///
     /// # Examples
     ///
     /// ```
     /// use single_server::Options;
     ///
-    /// let options = Options::new()
-    ///     .allow("127.0.0.1".parse()?)
-    ///     .allow("fd00::/8".parse()?);
-    /// # Ok::<(), single_server::ParsePrefixError>(())
+    /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
+    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
     /// ```
-    pub fn allow(mut self, prefix: Prefix) -> Options {
-        self.allow.push(prefix);
+    pub fn buffer_size(mut self, bytes: usize) -> Options {
+        self.buffer_size = bytes;
         self
     }
 
-    /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
-    ///
-    /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
-    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
-    /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
-    /// everybody again.
+    /// How many messages the outbox holds, and how many times `buffer_size` bytes the inbox; 1 to 65,536, default 4.
     ///
     /// # Examples
     ///
-    /// A device that may be switched off:
+    /// A server that runs on little memory:
     ///
     /// ```
-    /// use single_server::{Options, Refusal, Signal};
-    /// use std::net::TcpStream;
-    ///
-    /// let is_on = || false;
-    /// let server = Options::new().admit(move |_peer| is_on()).bind("127.0.0.1:0")?;
-    /// let signals = server.signal();
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// assert!(matches!(signals.recv(), Ok(Signal::Refused { why: Refusal::NotAdmitted, .. })));
-    /// # Ok::<(), std::io::Error>(())
+    /// let small = single_server::Options::new().buffer_size(4096).depth(1);
     /// ```
-    pub fn admit(mut self, hook: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Options {
-        self.admit = Some(Admit(Arc::new(Mutex::new(hook))));
+    pub fn depth(mut self, messages: usize) -> Options {
+        self.depth = messages;
+        self
+    }
+
+    /// How long a thread that has just received something polls for more, yielding the processor each time, before it
+    /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
+    ///
+    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
+    ///
+    /// # Examples
+    ///
+    /// Where other programs need the processor more:
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::time::Duration;
+    ///
+    /// let frugal = Options::default().yield_time(Duration::ZERO);
+    /// ```
+    pub fn yield_time(mut self, time: Duration) -> Options {
+        self.yield_time = time;
         self
     }
 }
