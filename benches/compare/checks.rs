@@ -174,7 +174,7 @@ pub const ALL: &[Check] = &[
         name: "idle",
         unit: "µs/s",
         against: "a program that wakes up a hundred times a second",
-        bound: 0.1,
+        bound: 0.15,
         reason: "The log looks for the end twice a second; no other thread wakes up, with a client or without.",
         prepare: counts::idle,
     },
