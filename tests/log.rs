@@ -37,8 +37,114 @@ fn refusals_are_summarised_once_a_second() {
         lines += 1;
     }
     let seconds = began.elapsed().as_secs();
-    // Each burst that overflows the log is a line too.
+    // What the log has missed is a line a second, too.
     assert!(lines <= 2 * (seconds + 3), "{lines} lines in {seconds} s");
+}
+
+#[test]
+fn clients_that_come_and_go_in_a_storm_are_summarised_once_a_second() {
+    const CLIENTS: u64 = 2000;
+    let echo = start(&["--busy", "replace", "echo"], |_| {});
+    let began = Instant::now();
+    let mut kept = Vec::new();
+    for _ in 0..CLIENTS {
+        let mut client = connect(echo.addr);
+        ping(&mut client).unwrap();
+        kept.push(client); // is replaced
+    }
+    drop(kept);
+    let (mut connected, mut closed, mut missed, mut lines) = (0, 0, 0, 0);
+    while connected + closed + missed < 2 * CLIENTS {
+        let line = echo.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["connected", more, "more,", "the", "last", _] => connected += more.parse::<u64>().unwrap(),
+            ["connected", _] => connected += 1,
+            ["closed", more, "more,", "the", "last", ..] => closed += more.parse::<u64>().unwrap(),
+            ["closed", ..] => closed += 1,
+            // The log could not keep up with the storm, and says by how much.
+            ["missed", number, "events"] => missed += number.parse::<u64>().unwrap(),
+            _ => panic!("{line}"),
+        }
+        lines += 1;
+    }
+    assert_eq!(connected + closed + missed, 2 * CLIENTS);
+    let seconds = began.elapsed().as_secs();
+    // The first ones of the storm in full, then a line of each kind a second.
+    assert!(lines <= 40 + 3 * (seconds + 3), "{lines} lines in {seconds} s");
+}
+
+#[test]
+fn a_few_clients_a_second_have_a_line_for_each_event() {
+    let echo = start(&["echo"], |_| {});
+    for _ in 0..10 {
+        let client = connect(echo.addr);
+        let peer = client.local_addr().unwrap();
+        drop(client);
+        assert_eq!(echo.line(), format!("connected {peer}"));
+        assert!(echo.line().starts_with(&format!("closed {peer}: client closed, ")));
+    }
+}
+
+#[test]
+fn complaints_about_clients_in_a_storm_are_summarised() {
+    let target = free_address().to_string();
+    let forward = start(&["forward", &target], |_| {});
+    const CLIENTS: u64 = 200;
+    for _ in 0..CLIENTS {
+        let mut client = connect(forward.addr);
+        let _ = client.write_all(b"a job");
+        rest(&mut client);
+    }
+    let began = Instant::now();
+    let (mut complaints, mut lines) = (0, 0);
+    while complaints < CLIENTS {
+        let line = forward.line();
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            [more, "more", "such", "lines,", ..] => complaints += more.parse::<u64>().unwrap(),
+            ["cannot", "connect", ..] => complaints += 1,
+            ["connected" | "closed" | "missed", ..] => {}
+            _ => panic!("{line}"),
+        }
+        lines += 1;
+    }
+    let seconds = began.elapsed().as_secs();
+    assert!(lines <= 60 + 3 * (seconds + 3), "{lines} lines in {seconds} s");
+}
+
+/// It belongs to the open file, so whoever shares standard error can set it.
+#[cfg(unix)]
+#[test]
+fn no_line_is_lost_if_standard_error_is_non_blocking_and_full() {
+    use std::os::unix::io::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_read_timeout(Some(DEADLINE)).unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let mut filled = 0;
+    while let Ok(count) = (&theirs).write(&[b'.'; 4096]) {
+        filled += count;
+    }
+    while (&theirs).write(b".").is_ok() {
+        filled += 1;
+    }
+    let addr = free_address();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    command.args(["--once", "-l", &addr.to_string(), "echo"]).stderr(OwnedFd::from(theirs));
+    let mut child = Killed(command.spawn().unwrap());
+    drop(command); // it holds the other end, too
+    let client = connect_until_served(addr);
+    let peer = client.local_addr().unwrap();
+    let mut errors = std::io::BufReader::new(ours);
+    std::io::Read::read_exact(&mut errors, &mut vec![0; filled]).unwrap();
+    drop(client);
+    let lines: Vec<String> = in_time("the command", move || {
+        child.0.wait().unwrap();
+        std::io::BufRead::lines(errors).map(Result::unwrap).collect()
+    });
+    assert_eq!(lines[..2], [format!("listening on {addr}"), format!("connected {peer}")]);
+    assert!(lines[2].starts_with(&format!("closed {peer}: ")) && lines.len() == 3, "{lines:?}");
 }
 
 #[test]
@@ -120,4 +226,31 @@ fn the_last_refusals_are_summarised_before_the_command_exits() {
         let words: Vec<&str> = line.split(' ').collect();
         count += words[1].parse().unwrap_or(1);
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_blocked_standard_error_does_not_delay_the_end() {
+    use std::os::unix::io::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    let addr = free_address();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    while (&theirs).write(&[0; 4096]).is_ok() {}
+    while (&theirs).write(&[0]).is_ok() {}
+    theirs.set_nonblocking(false).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    let (_, stdout) = UnixStream::pair().unwrap(); // nobody is at the other end
+    command.args(["-l", &addr.to_string(), "pipe"]).stdin(Stdio::piped()).stdout(OwnedFd::from(stdout));
+    let mut child = Killed(command.stderr(OwnedFd::from(theirs)).spawn().unwrap());
+    let mut client = in_time("listening", move || loop {
+        if let Ok(client) = std::net::TcpStream::connect(addr) {
+            return client;
+        }
+        std::thread::yield_now();
+    });
+    client.write_all(b"hello").unwrap();
+    let status = in_time("the end of the command", move || child.0.wait().unwrap());
+    assert_eq!(status.code(), Some(1));
+    drop(ours);
 }

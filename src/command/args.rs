@@ -80,6 +80,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             }
             "--recv-only" => draft.recv_only = true,
             "--send-only" => draft.send_only = true,
+            "--live" => draft.live = true,
             "--stderr" => draft.stderr = true,
             "--once" => draft.once = true,
             "--quiet" => draft.quiet = true,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use single_server::{Busy, Options};
 
+use super::endpoint::Endpoint;
 use super::request::{Args, Command, Direction, Listen};
 use super::values;
 
@@ -27,6 +28,7 @@ pub struct Draft {
     pub depth: Option<usize>,
     pub recv_only: bool,
     pub send_only: bool,
+    pub live: bool,
     pub stderr: bool,
     pub once: bool,
     pub quiet: bool,
@@ -46,7 +48,7 @@ impl Draft {
                 let why = "its other holders keep the socket open";
                 return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
             }
-            "stdin" if matches!(command, Command::Pipe(Direction::Both | Direction::SendOnly)) => {
+            "stdin" if reads_stdin(&command) => {
                 let why = "it would read from the socket; use pipe --recv-only";
                 return Err(format!("pipe cannot be used with --listen stdin: {why}"));
             }
@@ -101,10 +103,13 @@ impl Draft {
                     (true, false) => Direction::RecvOnly,
                     (false, true) => Direction::SendOnly,
                     (true, true) => {
-                        return Err("--recv-only and --send-only exclude each other; give one".to_string());
+                        return Err("--recv-only and --send-only cannot be combined; give one".to_string());
                     }
                 };
-                (Command::Pipe(direction), 0)
+                if self.live && self.recv_only {
+                    return Err("--recv-only and --live cannot be combined; give one".to_string());
+                }
+                (Command::Pipe { direction, live: self.live }, 0)
             }
             "exec" => {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
@@ -116,12 +121,14 @@ impl Draft {
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
-                let target =
-                    words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
-                let target = target.to_string_lossy().into_owned();
-                if !values::is_target(&target) {
-                    return Err(format!("invalid target '{target}' for forward: {expected}"));
-                }
+                let text = words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
+                let text = text.to_string_lossy();
+                let target = Endpoint::parse(&text)
+                    .and_then(|target| match target.port {
+                        0 => Err("port 0 cannot be connected to".to_string()),
+                        _ => Ok(target),
+                    })
+                    .map_err(|e| format!("invalid target '{text}' for forward: {e}; {expected}"))?;
                 (Command::Forward { target, retry: self.retry.unwrap_or_default() }, 1)
             }
             other => return Err(format!("unknown command '{other}': {expected}")),
@@ -133,6 +140,7 @@ impl Draft {
         let of_one_command = [
             ("--recv-only", self.recv_only, "pipe"),
             ("--send-only", self.send_only, "pipe"),
+            ("--live", self.live, "pipe"),
             ("--stderr", self.stderr, "exec"),
             ("--exit-timeout", self.exit_timeout.is_some(), "exec"),
             ("--retry", self.retry.is_some(), "forward"),
@@ -142,4 +150,8 @@ impl Draft {
             None => Ok(command),
         }
     }
+}
+
+fn reads_stdin(command: &Command) -> bool {
+    matches!(command, Command::Pipe { direction, .. } if *direction != Direction::RecvOnly)
 }

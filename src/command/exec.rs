@@ -7,7 +7,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use single_server::{Control, Report, Session};
 
 use super::environment;
 use super::exit::{Exit, KILLED};
+use super::inherited;
 use super::log::Complaints;
 #[cfg(not(unix))]
 use super::pipes::spawn;
@@ -66,6 +67,9 @@ impl Exec {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         environment::describe(session, &mut command);
+        if inherited::is_stderr_a_listener() {
+            command.stderr(Stdio::null());
+        }
         spawn(command, self.stderr)
     }
 

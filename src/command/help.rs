@@ -9,8 +9,9 @@ Commands:
   echo                     Send every byte back
   pipe                     Connect the client to standard input and output
       --recv-only          Do not read standard input
-      --send-only          Discard what the client sends; close when standard
-                           input ends
+      --send-only          Discard what the client sends; exit when all of
+                           standard input has been sent
+      --live               Discard standard input while nobody is connected
   exec [--] CMD [ARG...]   Run a process for each client, connected to its
                            standard input and output
       --stderr             Connect standard error, too

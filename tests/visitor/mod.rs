@@ -23,6 +23,45 @@ pub fn skipped(why: &str) {
     let _ = write!(io::stderr(), "\nSKIPPED {test}: {why}\n");
 }
 
+/// Whether this program is there. If not, reports the test as skipped.
+pub fn installed(program: &str) -> bool {
+    use std::process::{Command, Stdio};
+    let found =
+        Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        skipped(&format!("{program} is not installed"));
+    }
+    found
+}
+
+/// A file with these bytes, gone at the end of the test.
+pub struct Scratch(pub std::path::PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str, bytes: &[u8]) -> Scratch {
+        let path = std::env::temp_dir().join(format!("single-server-{}-{name}", std::process::id()));
+        std::fs::write(&path, bytes).unwrap();
+        Scratch(path)
+    }
+
+    pub fn open(&self) -> std::fs::File {
+        std::fs::File::open(&self.0).unwrap()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// An address at which nobody listens. Where the machine has more than one loopback address, nobody else is given its
+/// port meanwhile.
+pub fn free_address() -> SocketAddr {
+    let host = if cfg!(target_os = "linux") { "127.1.60.1" } else { "127.0.0.1" };
+    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+}
+
 /// Whether a listener on `[::]` takes IPv4 clients too, as on Linux, but not on OpenBSD.
 pub fn dual_stack() -> bool {
     TcpListener::bind("[::]:0").map_or(false, |listener| {
@@ -445,12 +484,19 @@ pub fn start_with_faults(faults: &str, arguments: &[&str]) -> Option<Running> {
 /// The id of a thread of a running command.
 #[cfg(target_os = "linux")]
 pub fn thread_named(running: &Running, name: &str) -> String {
-    let mut threads =
-        std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap().map(|task| task.unwrap());
+    threads_named(running, name).pop().unwrap()
+}
+
+/// The ids of all threads of a running command that have this name.
+#[cfg(target_os = "linux")]
+pub fn threads_named(running: &Running, name: &str) -> Vec<String> {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
     let named = |thread: &std::fs::DirEntry| {
-        std::fs::read_to_string(thread.path().join("comm")).unwrap().trim_end() == name
+        // A thread may end meanwhile.
+        std::fs::read_to_string(thread.path().join("comm")).map_or(false, |found| found.trim_end() == name)
     };
-    threads.find(named).unwrap().file_name().into_string().unwrap()
+    let named = threads.map(|thread| thread.unwrap()).filter(named);
+    named.map(|thread| thread.file_name().into_string().unwrap()).collect()
 }
 
 /// Traces a process or thread until the result is dropped, and injects faults into its system calls.

@@ -1,4 +1,5 @@
-//! Three network namespaces in a row, server – router – client, for what cannot happen on loopback.
+//! Network namespaces, for what cannot happen on this machine's loopback: three in a row, server – router – client, or one
+//! for a single process.
 
 use std::process::{Command, Output, Stdio};
 
@@ -84,6 +85,22 @@ impl Network {
     pub fn start(mut command: Command) -> Killed {
         Killed(command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap())
     }
+}
+
+/// The command in a network and a mount namespace of its own, after these shell commands, in which `$0` is the command.
+///
+/// If the machine does not allow that, reports the test as skipped and returns `None`.
+pub fn alone_in_network(setup: &str) -> Option<Command> {
+    let unshared = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-m", "-n", "sh", "-ec", script, env!("CARGO_BIN_EXE_single-server")]);
+        command
+    };
+    if unshared("ip link set lo up").output().map_or(false, |output| output.status.success()) {
+        return Some(unshared(&format!("ip link set lo up\n{setup}\nexec \"$0\" \"$@\"")));
+    }
+    skipped("no network namespace can be made: unshare or ip is not installed, or this is not root");
+    None
 }
 
 pub struct Cut<'a>(&'a Network);

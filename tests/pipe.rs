@@ -1,10 +1,13 @@
-//! `pipe` and `forward`, against real programs: nothing is lost, nobody hangs, nothing is left behind.
+//! `pipe`: whatever holds the other ends of standard input and output, nothing is lost and nobody hangs.
 #![cfg(unix)]
 
 mod visitor;
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::io::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,38 +15,6 @@ use std::time::{Duration, Instant};
 use visitor::*;
 
 const MIB_64: usize = 64 << 20;
-
-fn installed(program: &str) -> bool {
-    let found =
-        Command::new(program).arg("--help").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
-    if !found {
-        skipped(&format!("{program} is not installed"));
-    }
-    found
-}
-
-/// A file with these bytes, gone at the end of the test.
-struct Scratch(std::path::PathBuf);
-
-impl Scratch {
-    fn new(name: &str, bytes: &[u8]) -> Scratch {
-        let path = std::env::temp_dir().join(format!("single-server-{}-{name}", std::process::id()));
-        std::fs::write(&path, bytes).unwrap();
-        Scratch(path)
-    }
-
-    fn open(&self) -> std::fs::File {
-        std::fs::File::open(&self.0).unwrap()
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-// --- pipe ---
 
 #[test]
 fn pipe_carries_64_mib_both_ways_and_exits_after_its_client_with_once() {
@@ -271,146 +242,184 @@ fn pipe_connects_clients_to_a_serial_device() {
     }
 }
 
-// --- forward ---
-
-/// What the target is connected with.
-fn accepted(target: &TcpListener) -> TcpStream {
-    let target = target.try_clone().unwrap();
-    let stream = in_time("forward's dialling", move || target.accept().unwrap().0);
-    stream.set_read_timeout(Some(DEADLINE)).unwrap();
-    stream
-}
-
 #[test]
-fn forward_carries_64_mib_both_ways_through_a_half_close() {
-    let target = start(&["echo"], |_| {});
-    let forward = start(&["forward", &target.addr.to_string()], |_| {});
-    let sent = pattern(4, MIB_64);
-    for _ in 0..2 {
-        assert_same(&through(&mut connect(forward.addr), &sent), &sent);
-        target.line_with("closed ");
-    }
-}
-
-#[test]
-fn forward_passes_half_closes_on_in_both_directions() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
-    // The client first.
-    let mut client = connect(forward.addr);
-    client.write_all(b"question").unwrap();
-    client.shutdown(Shutdown::Write).unwrap();
-    let mut other = accepted(&target);
-    assert_eq!(rest(&mut other), b"question");
-    other.write_all(b"answer").unwrap();
-    drop(other);
-    assert_eq!(rest(&mut client), b"answer");
-    forward.line_with("closed ");
-    // The target first.
-    let mut client = connect(forward.addr);
-    let mut other = accepted(&target);
-    other.write_all(b"greeting").unwrap();
-    other.shutdown(Shutdown::Write).unwrap();
-    assert_eq!(rest(&mut client), b"greeting");
-    client.write_all(b"thanks").unwrap();
-    drop(client);
-    assert_eq!(rest(&mut other), b"thanks");
-    forward.line_with("closed ");
-}
-
-#[test]
-fn forward_connects_ncat_to_socat() {
-    let sent = pattern(5, MIB_64);
-    if !installed("socat") || !installed("ncat") {
-        return;
-    }
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = format!("TCP-LISTEN:{port},bind=127.0.0.1,reuseaddr,fork");
-    let _socat = Killed(Command::new("socat").args(["-t", "60", &listen, "EXEC:cat"]).spawn().unwrap());
-    becomes(true, || TcpStream::connect(("127.0.0.1", port)).is_ok());
-    let forward = start(&["forward", &format!("127.0.0.1:{port}")], |_| {});
-    let (host, port) = (forward.addr.ip().to_string(), forward.addr.port().to_string());
-    let input = Scratch::new("forward-in", &sent);
-    let ncat = Command::new("ncat").args([host, port]).stdin(input.open()).stdout(Stdio::piped()).spawn();
-    let mut ncat = Killed(ncat.unwrap());
-    let mut out = ncat.0.stdout.take().unwrap();
-    let back = in_time("ncat", move || {
-        let mut back = Vec::new();
-        out.read_to_end(&mut back).map(|_| back).unwrap()
+fn pipe_recv_only_never_ends_the_direction_to_the_client() {
+    let mut pipe = start(&["-1", "pipe", "--recv-only"], |command| {
+        command.stdout(Stdio::piped()); // standard input is at its end
     });
-    assert_same(&back, &sent);
+    let mut stdout = pipe.child.stdout.take().unwrap();
+    let taking = thread::spawn(move || {
+        let mut all = Vec::new();
+        stdout.read_to_end(&mut all).map(|_| all).unwrap()
+    });
+    let sent = pattern(7, 8 << 20);
+    let mut client = connect(pipe.addr);
+    // A moment in which the server could close its side.
+    client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    client.write_all(&sent).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(pipe.wait(), Some(0));
+    assert_same(&taking.join().unwrap(), &sent);
 }
 
 #[test]
-fn forward_drops_a_client_with_a_reset_if_the_target_cannot_be_reached() {
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let forward = start(&["forward", &closed.to_string()], |_| {});
-    for _ in 0..3 {
-        let mut client = connect(forward.addr);
-        // Whether the bytes arrive before the drop or after it, the client's system is told that nobody has read them.
-        let sent = client.write_all(b"a job to print").and_then(|()| {
-            let mut all = Vec::new();
-            client.read_to_end(&mut all)?;
-            client.write_all(b"more")?;
-            client.read_to_end(&mut all)
-        });
-        let kind = sent.expect_err("an error, not an orderly end").kind();
-        use std::io::ErrorKind::*;
-        assert!(matches!(kind, ConnectionReset | BrokenPipe | ConnectionAborted), "{kind:?}");
-        forward.line_with("connected ");
-        let line = forward.line_with("cannot connect to ");
-        assert!(line.contains(&closed.to_string()), "{line}");
-        assert!(forward.line_with("closed ").contains(": aborted, 0 bytes in, "));
+fn pipe_send_only_discards_what_the_client_sends_and_closes_at_the_end_of_standard_input() {
+    let mut pipe = start(&["-1", "pipe", "--send-only"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    });
+    let mut stdin = pipe.child.stdin.take().unwrap();
+    let mut client = connect(pipe.addr);
+    client.write_all(b"not wanted").unwrap();
+    stdin.write_all(b"news").unwrap();
+    drop(stdin);
+    assert_eq!(rest(&mut client), b"news");
+    assert_eq!(pipe.wait(), Some(0));
+    let mut out = Vec::new();
+    pipe.child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+    assert!(out.is_empty(), "{out:?}");
+}
+
+#[test]
+fn pipe_exits_with_1_if_standard_input_cannot_be_read() {
+    let mut pipe = start(&["pipe"], |command| {
+        command.stdin(File::open("/").unwrap()); // a directory, in place of a device that is unplugged
+    });
+    assert!(pipe.line_with("single-server: ").contains("cannot read standard input: "));
+    assert_eq!(pipe.wait(), Some(1));
+}
+
+// --- standard input that ends ---
+
+/// `pipe --send-only` with a producer that the test is.
+fn send_only() -> (Running, std::process::ChildStdin) {
+    let mut pipe = start(&["pipe", "--send-only"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+    });
+    let stdin = pipe.child.stdin.take().unwrap();
+    (pipe, stdin)
+}
+
+#[test]
+fn pipe_send_only_exits_with_0_at_the_end_of_standard_input_if_nothing_is_left() {
+    // Nobody has ever connected.
+    let (mut pipe, stdin) = send_only();
+    drop(stdin);
+    assert!(pipe.line().starts_with("standard input has ended"));
+    assert_eq!(pipe.wait(), Some(0));
+    // The client that is connected has had everything.
+    let (mut pipe, mut stdin) = send_only();
+    stdin.write_all(b"news").unwrap();
+    let mut client = connect(pipe.addr);
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(stdin);
+    assert_eq!(rest(&mut client), b"");
+    assert_eq!(pipe.wait(), Some(0));
+    // So had one that has left.
+    let (mut pipe, mut stdin) = send_only();
+    stdin.write_all(b"news").unwrap();
+    let mut client = connect(pipe.addr);
+    client.read_exact(&mut [0; 4]).unwrap();
+    drop(client);
+    pipe.line_with("closed ");
+    drop(stdin);
+    assert_eq!(pipe.wait(), Some(0));
+}
+
+#[test]
+fn pipe_send_only_serves_what_is_left_at_the_end_of_standard_input_and_exits_with_0() {
+    let all = pattern(9, 3 << 20);
+    for earlier_clients in [0, 1, 5] {
+        let (mut pipe, mut stdin) = send_only();
+        for _ in 0..earlier_clients {
+            stdin.write_all(b"news").unwrap();
+            let mut client = connect(pipe.addr);
+            client.read_exact(&mut [0; 4]).unwrap();
+            drop(client);
+            pipe.line_with("closed ");
+        }
+        // More than the inbox holds: the producer ends when the last client has taken a part of it.
+        let left = all[..if earlier_clients == 5 { 9 } else { all.len() }].to_vec();
+        let producer = thread::spawn(move || stdin.write_all(&left).map(|()| left).unwrap());
+        if earlier_clients == 5 {
+            pipe.line_with("standard input has ended");
+        }
+        let mut client = connect(pipe.addr);
+        assert_same(&rest(&mut client), &producer.join().unwrap());
+        assert_eq!(pipe.wait(), Some(0));
     }
-    let forward = start(&["forward", "no.such.host.invalid:1"], |_| {});
-    assert!(rest(&mut connect(forward.addr)).is_empty());
-    assert!(forward.line_with("cannot connect to ").contains("no.such.host.invalid:1"));
 }
 
 #[test]
-fn forward_ends_the_session_when_either_side_resets() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
+fn the_end_of_standard_input_is_a_line_in_the_log() {
+    let pipe = start(&["pipe"], |_| {});
+    assert_eq!(pipe.line(), "standard input has ended; clients can still send");
+    // It is no error.
+    let mut quiet = Command::new(env!("CARGO_BIN_EXE_single-server"));
+    let output = quiet.args(["-q", "-l", "0", "pipe", "--send-only"]).stdin(Stdio::null()).output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), vec![]));
+}
+
+// --- live ---
+
+#[test]
+fn pipe_live_discards_what_comes_while_nobody_is_connected() {
+    let mut pipe = start(&["pipe", "--live"], |command| {
+        command.stdin(Stdio::piped()).stdout(Stdio::null());
+    });
+    let mut stdin = pipe.child.stdin.take().unwrap();
     for _ in 0..3 {
-        // The target resets.
-        let mut client = connect(forward.addr);
-        client.write_all(b"never read").unwrap();
-        reset(accepted(&target));
-        assert!(rest(&mut client).is_empty());
-        forward.line_with("closed ");
-        // The client resets, while the target says nothing.
-        let client = connect(forward.addr);
-        let mut other = accepted(&target);
-        other.write_all(b"never read").unwrap();
-        reset(client);
-        assert!(rest(&mut other).is_empty());
-        forward.line_with("closed ");
+        // Several times what the inbox holds. The producer is not held back.
+        stdin =
+            in_time("the producer", move || stdin.write_all(&vec![b'o'; 4 << 20]).map(|()| stdin).unwrap());
+        let mut client = connect(pipe.addr);
+        pipe.line_with("connected ");
+        stdin.write_all(b"new").unwrap();
+        let mut got = Vec::new();
+        while !got.ends_with(b"new") {
+            let mut piece = [0; 4096];
+            let count = client.read(&mut piece).unwrap();
+            assert_ne!(count, 0, "the connection has ended");
+            got.extend_from_slice(&piece[..count]);
+        }
+        // At most what was in the pipe and in the hands of the thread when the client came.
+        assert!(got.len() <= 2 * 64 * 1024 + 3, "{} bytes", got.len());
+        drop(client);
+        pipe.line_with("closed ");
     }
 }
 
-#[test]
-fn forward_serves_the_next_client_although_the_target_keeps_the_old_connection_open() {
-    let target = TcpListener::bind("127.0.0.1:0").unwrap();
-    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
-    let mut kept = Vec::new();
-    for _ in 0..3 {
-        let client = connect(forward.addr);
-        let mut other = accepted(&target);
-        other.write_all(b"never read").unwrap();
-        reset(client);
-        forward.line_with("closed ");
-        kept.push(other); // its end stays open, and says nothing
-    }
-}
+// --- standard input and output that somebody else has made non-blocking ---
 
 #[test]
-fn forward_connects_to_an_ipv6_address() {
-    let target = match TcpListener::bind("[::1]:0") {
-        Ok(target) => target,
-        Err(_) => return skipped("no IPv6"),
-    };
-    let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
-    let mut client = connect(forward.addr);
-    accepted(&target).write_all(b"six").unwrap();
-    assert_eq!(rest(&mut client), b"six");
+fn pipe_loses_nothing_if_its_standard_streams_are_non_blocking() {
+    let (mut producer, stdin) = UnixStream::pair().unwrap();
+    let (stdout, mut consumer) = UnixStream::pair().unwrap();
+    stdin.set_nonblocking(true).unwrap();
+    stdout.set_nonblocking(true).unwrap();
+    let mut pipe = start(&["--once", "pipe"], |command| {
+        command.stdin(OwnedFd::from(stdin)).stdout(OwnedFd::from(stdout));
+    });
+    let mut client = connect(pipe.addr);
+    pipe.line_with("connected ");
+    // Nothing to read yet: it waits without spinning. A tick is 10 ms.
+    let before = pipe.ticks();
+    thread::sleep(Duration::from_millis(300));
+    let ticks = pipe.ticks() - before;
+    assert!(ticks < 10, "{ticks} ticks in 0.3 s");
+    let (up, down) = (pattern(10, 4 << 20), pattern(11, 4 << 20));
+    let sent = down.clone();
+    let producing = thread::spawn(move || producer.write_all(&sent).unwrap());
+    let consuming = thread::spawn(move || {
+        let mut all = vec![0; 4 << 20];
+        for piece in all.chunks_mut(100_000) {
+            consumer.read_exact(piece).unwrap();
+            thread::sleep(Duration::from_millis(2)); // a slow reader, so the socket is full again and again
+        }
+        all
+    });
+    assert_same(&through(&mut client, &up), &down);
+    producing.join().unwrap();
+    assert_same(&consuming.join().unwrap(), &up);
+    assert_eq!(pipe.wait(), Some(0));
 }

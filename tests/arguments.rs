@@ -6,11 +6,10 @@ use std::io::{BufRead, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::process::Stdio;
 
-use assert_cmd::Command;
 use visitor::*;
 
-fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+fn command() -> assert_cmd::Command {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_single-server"));
     command.timeout(DEADLINE);
     command
 }
@@ -48,6 +47,8 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
         (&["-1x", "echo"], &["'-x'", "--help"]),
         (&["-é", "echo"], &["'-é'", "--help"]),
         (&["-l", "http", "echo"], &["invalid value 'http' for --listen", "0 to 65535"]),
+        (&["-l", "localhost", "echo"], &["'localhost'", "a host needs one, as in localhost:1601"]),
+        (&["-l", "0.0.0.0", "echo"], &["a host needs one, as in 0.0.0.0:1601"]),
         (&["-l", "65536", "echo"], &["65536", "0 to 65535"]),
         (&["-l", "+1", "echo"], &["+1", "0 to 65535"]),
         (&["-l", "127.0.0.1:", "echo"], &["127.0.0.1:", "0 to 65535"]),
@@ -81,12 +82,15 @@ fn a_usage_error_names_the_argument_and_what_was_expected_and_exits_with_2() {
         (&["exec", "--"], &["missing program for exec", "exec -- cat"]),
         (&["exec", "--stdout", "cat"], &["unknown option '--stdout'"]),
         (&["forward"], &["missing target", "printer:9100"]),
-        (&["forward", "printer"], &["invalid target 'printer'", "HOST:PORT"]),
+        (&["forward", "printer"], &["invalid target 'printer'", "the port is missing", "HOST:PORT"]),
         (&["forward", "printer:0"], &["printer:0", "1 to 65535"]),
         (&["forward", ":9100"], &[":9100", "HOST:PORT"]),
-        (&["forward", "::1:9100"], &["::1:9100", "HOST:PORT"]),
+        (&["forward", "::1:9100"], &["::1:9100", "brackets", "HOST:PORT"]),
+        (&["forward", "[fe80::1%eth0]"], &["'[fe80::1%eth0]'", "the port is missing"]),
         (&["pipe", "/dev/ttyUSB0"], &["'/dev/ttyUSB0' after pipe"]),
         (&["pipe", "--recv-only", "--send-only"], &["--recv-only", "--send-only"]),
+        (&["pipe", "--recv-only", "--live"], &["--recv-only", "--live"]),
+        (&["echo", "--live"], &["--live", "pipe only"]),
         (&["--stderr", "pipe"], &["--stderr", "exec only"]),
         (&["--exit-timeout", "1", "echo"], &["--exit-timeout", "exec only"]),
         (&["exec", "--exit-timeout", "1x", "cat"], &["'1x'", "--exit-timeout", "0 for none"]),
@@ -230,9 +234,129 @@ fn quiet_still_prints_errors() {
     assert!(line.starts_with("cannot listen again"), "{line}");
 }
 
-/// For a command that does not say where it listens: a port that was free a moment ago, where the machine has them on
-/// a loopback address at which nobody else is given one.
-fn free_address() -> SocketAddr {
-    let host = if cfg!(target_os = "linux") { "127.1.60.1" } else { "127.0.0.1" };
-    TcpListener::bind((host, 0)).unwrap().local_addr().unwrap()
+/// `--listen stdin`: the listener is standard input.
+#[cfg(unix)]
+mod listener {
+    use std::io::Read;
+    use std::net::{TcpStream, UdpSocket};
+    use std::os::unix::io::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_listening_socket_can_be_passed_as_standard_input() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let echo = start(&["-l", "stdin", "echo"], |command| {
+            command.stdin(OwnedFd::from(listener.try_clone().unwrap()));
+        });
+        assert_eq!(echo.addr, addr);
+        for _ in 0..3 {
+            assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
+        }
+        drop(echo);
+        // The supervisor still has it, and can pass it on again.
+        let mut pipe = start(&["-1", "-l", "stdin", "pipe", "--recv-only"], |command| {
+            command.stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
+        });
+        connect(pipe.addr).write_all(b"hello").unwrap();
+        assert_eq!(pipe.wait(), Some(0));
+        let mut out = String::new();
+        pipe.child.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+        assert_eq!(out, "hello");
+    }
+
+    #[test]
+    fn standard_input_that_is_no_listening_socket_is_a_usage_error() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let connected = connect(listener.local_addr().unwrap());
+        let (unix, _other) = UnixStream::pair().unwrap();
+        let mut stdins = vec![
+            ("/dev/null", Stdio::null()),
+            ("a connected socket", OwnedFd::from(connected).into()),
+            ("a Unix socket", OwnedFd::from(unix).into()),
+            ("UDP", OwnedFd::from(UdpSocket::bind("127.0.0.1:0").unwrap()).into()),
+        ];
+        if let Ok(socket) = UdpSocket::bind("[::1]:0") {
+            stdins.push(("UDP over IPv6", OwnedFd::from(socket).into()));
+        }
+        if cfg!(target_os = "linux") {
+            stdins.push(("a bound socket", bound(&free_address().to_string()).into()));
+            let six = TcpListener::bind("[::1]:0").and_then(|listener| listener.local_addr());
+            if let Ok(six) = six {
+                stdins.push(("a bound IPv6 socket", bound(&six.to_string()).into()));
+            }
+        }
+        for (what, stdin) in stdins {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+            command.args(["-l", "stdin", "echo"]).stdin(stdin).stderr(Stdio::piped());
+            let mut child = Killed(command.spawn().unwrap());
+            let mut errors = child.0.stderr.take().unwrap();
+            let (status, said) = in_time("the command", move || {
+                let mut said = String::new();
+                // A server that tries again for ever never ends this.
+                let status = child.0.wait().unwrap();
+                errors.read_to_string(&mut said).map(|_| (status, said)).unwrap()
+            });
+            assert!(said.contains("standard input is not a listening TCP socket"), "{what}: {said}");
+            assert_eq!((said.lines().count(), status.code()), (1, Some(2)), "{what}: {said}");
+        }
+    }
+
+    /// A socket that has been bound and does not listen. On Linux a listener becomes one if it is shut down.
+    fn bound(addr: &str) -> OwnedFd {
+        let stream = TcpStream::from(OwnedFd::from(TcpListener::bind(addr).unwrap()));
+        stream.shutdown(Shutdown::Read).unwrap();
+        assert_ne!(stream.local_addr().unwrap().port(), 0);
+        OwnedFd::from(stream)
+    }
+
+    #[test]
+    fn a_listener_of_either_family_is_accepted_even_if_it_is_non_blocking() {
+        for addr in ["127.0.0.1:0", "[::1]:0", "[::]:0"] {
+            let listener = match TcpListener::bind(addr) {
+                Ok(listener) => listener,
+                Err(_) => return skipped("no IPv6"),
+            };
+            listener.set_nonblocking(true).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            let echo = start(&["-l", "stdin", "echo"], |command| {
+                command.stdin(OwnedFd::from(listener));
+            });
+            assert_eq!(echo.addr.port(), port);
+            let ip = if echo.addr.is_ipv4() { "127.0.0.1" } else { "::1" };
+            ping(&mut connect(SocketAddr::new(ip.parse().unwrap(), port))).unwrap();
+        }
+    }
+
+    /// inetd's `wait`, and systemd's `StandardInput=socket` alone.
+    #[test]
+    fn a_process_whose_standard_error_is_the_listener_survives_a_line_on_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let passed = || OwnedFd::from(listener.try_clone().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["-l", "stdin", "exec", "--", "sh", "-c", "echo trouble >&2; echo answer"]);
+        let _exec = Killed(command.stdin(passed()).stdout(passed()).stderr(passed()).spawn().unwrap());
+        for _ in 0..2 {
+            assert_eq!(rest(&mut connect(addr)), b"answer\n");
+        }
+    }
+
+    #[test]
+    fn a_standard_output_that_is_the_listener_is_a_usage_error_for_pipe() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let passed = || OwnedFd::from(listener.try_clone().unwrap());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["-l", "stdin", "pipe", "--recv-only"]).stdin(passed()).stdout(passed());
+        let mut child = Killed(command.stderr(Stdio::piped()).spawn().unwrap());
+        let mut errors = child.0.stderr.take().unwrap();
+        let status = in_time("the command", move || child.0.wait().unwrap());
+        let mut said = String::new();
+        errors.read_to_string(&mut said).unwrap();
+        assert!(said.contains("standard output is a listening socket"), "{said}");
+        assert_eq!(status.code(), Some(2));
+    }
 }
