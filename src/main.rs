@@ -33,6 +33,7 @@ mod command {
     #[path = "../net/timeout.rs"]
     pub mod timeout;
     pub mod values;
+    pub mod watch;
 
     /// How it went with a client.
     pub enum Outcome {

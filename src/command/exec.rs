@@ -21,10 +21,11 @@ use super::log::Complaints;
 use super::pipes::spawn;
 use super::process::Process;
 use super::reaper::Reaper;
-use super::relay::{AtEnd, End, Relay, Taken, Watch};
+use super::relay::{AtEnd, End, Relay, Taken};
 #[cfg(unix)]
 use super::socket_pair::spawn;
 use super::stream::Stream;
+use super::watch::Watch;
 use super::Outcome;
 
 pub struct Exec {

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use single_server::{Control, Reason, Report};
 
 use super::process::Process;
-use super::relay::Watch;
 use super::stream::PATIENCE;
+use super::watch::Watch;
 
 /// How long others that hold the output of a process that has ended may let no byte move before the session is finished.
 const SILENCE: Duration = Duration::from_secs(2);

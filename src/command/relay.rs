@@ -13,18 +13,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Client, Report, Session};
+use single_server::{Client, Session};
 
 use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
 use super::timeout::is_timeout;
+use super::watch::Watch;
 
 /// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
 const SMALL: usize = PIECE / 4;
-/// How long the first and the longest pause is while the end of the other side is waited for.
-const FIRST_PAUSE: Duration = Duration::from_micros(100);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
-
 /// What the end of the stream means for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
@@ -47,38 +44,6 @@ pub enum End {
     /// The session was over before it.
     Session,
 }
-
-/// Who knows more of the other side than its stream shows. By default, nobody does.
-pub trait Watch: Sync {
-    /// Asked when the stream has sent nothing for [`PATIENCE`]; `moved` tells whether it has sent or taken anything since it
-    /// was asked last. Returns whether this is the end of the stream.
-    fn gives_up(&self, _moved: bool) -> bool {
-        false
-    }
-
-    /// The session is over, and there is more of its client's bytes. Returns whether the stream is to have them. Asked ten
-    /// times a second while it takes none.
-    fn takes_the_rest(&self, _report: &Report) -> bool {
-        false
-    }
-
-    /// The session is over. Returns whether its stream is still needed.
-    fn goes_on(&self, _report: &Report) -> bool {
-        false
-    }
-
-    /// Returns as soon as it does not go on. Nothing in `std` waits for a process with a timeout, so this polls, at first
-    /// often.
-    fn wait(&self, report: &Report) {
-        let mut pause = FIRST_PAUSE;
-        while self.goes_on(report) {
-            thread::sleep(pause);
-            pause = LONGEST_PAUSE.min(pause * 2);
-        }
-    }
-}
-
-impl Watch for () {}
 
 /// What the stream has taken of the client's bytes.
 #[derive(Default)]
