@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::inbox::Inbox;
 use super::message::Client;
 use crate::state::slot::Slot;
+use crate::values::options::FOREVER;
 
 /// Ends the current session or the server, or wakes the application, from any thread; a cheap handle that can be cloned.
 ///
@@ -130,6 +132,45 @@ impl Control {
     /// ```
     pub fn stop(&self) {
         self.slot.stop();
+    }
+
+    /// Drains the server: closes the port, lets the current client go on for at most `time`, then [stops](Control::stop).
+    ///
+    /// Newcomers find the port closed, as after a stop. For the current client nothing changes until its time is up, and then
+    /// it has the [`linger`](crate::Options::linger) time besides. The server stops as soon as that client's session ends, and
+    /// at once if nobody is connected. An application that waits for the next client or message then learns that there is
+    /// none.
+    ///
+    /// Does not wait. A stop cuts a drain short; of two drains, the earlier end counts.
+    ///
+    /// # Examples
+    ///
+    /// A graceful shutdown:
+    ///
+    /// ```
+    /// use single_server::{echo, SingleServer};
+    /// # use std::io::{Read, Write};
+    /// # use std::net::{Shutdown, TcpStream};
+    /// use std::{thread, time::Duration};
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// # let addr = server.local_addr();
+    /// let control = server.control();
+    /// let serving = thread::spawn(move || echo(&server));
+    /// # let mut client = TcpStream::connect(addr)?;
+    /// # client.write_all(b"x")?;
+    /// # client.read_exact(&mut [0])?; // it is connected
+    /// control.drain(Duration::from_secs(30)); // when somebody has pressed Ctrl-C, say
+    /// # client.write_all(b"y")?;
+    /// # client.shutdown(Shutdown::Write)?;
+    /// # let mut answer = String::new();
+    /// # client.read_to_string(&mut answer)?;
+    /// # assert_eq!(answer, "y");
+    /// serving.join().expect("echo does not panic"); // the client has left, or its time was up
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn drain(&self, time: Duration) {
+        self.slot.drain(time.min(FOREVER));
     }
 
     /// Returns the client that is connected now.

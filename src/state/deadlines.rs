@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::machine::Machine;
+use super::machine::{Life, Machine};
 use super::phase::{Event, Phase};
 use crate::values::seen::Seen;
 
@@ -39,11 +39,14 @@ impl Machine {
     /// `blocked` tells since when a write has made no progress; `seen` is what a look at the connection has shown, and `None`
     /// if nobody has looked.
     pub(super) fn judge(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
-        let (limit, event) = self.limit();
-        if limit.map_or(false, |at| at <= now) {
-            self.apply(self.latest.number, event, now);
-            return Verdict::Wait(None);
+        let limit = self.limit();
+        if let Some((at, Some(event))) = limit {
+            if at <= now {
+                self.apply(self.latest.number, event, now);
+                return Verdict::Wait(None);
+            }
         }
+        let limit = limit.map(|(at, _)| at);
         let again = match self.due(blocked, now) {
             Some((at, Some(event))) if at <= now => match self.weigh(at, event, seen, now) {
                 Some(Verdict::Wait(again)) => again,
@@ -58,14 +61,15 @@ impl Machine {
         Verdict::Wait([limit, again].into_iter().flatten().min())
     }
 
-    /// The time after which the session ends in any case.
-    fn limit(&self) -> (Option<Instant>, Event) {
-        let up = self.session_timeout.map(|time| self.latest.began + time);
-        match (self.stop_by, up) {
-            (Some(stop), Some(up)) if up < stop => (Some(up), Event::TimeUp),
-            (None, up) => (up, Event::TimeUp),
-            (stop, _) => (stop, Event::Stop),
-        }
+    /// The time after which the session ends in any case, or the drain does.
+    fn limit(&self) -> Option<Due> {
+        let stop = match self.life {
+            Life::Running => None,
+            Life::Draining(until) => Some((until, None)),
+            Life::Stopping(by) => Some((by, Some(Event::Stop))),
+        };
+        let up = after(self.latest.began, self.session_timeout, Some(Event::TimeUp));
+        [stop, up].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What is due first because nothing moves.
@@ -145,7 +149,11 @@ impl Machine {
         // A reader that waits for the outbox does not notice what the client sends.
         let heard = if self.is_reading() { self.latest.moved } else { now };
         let total = self.latest.ended + LINGER_TOTAL;
-        Some(total.min(heard + silence).min(self.stop_by.unwrap_or(total)))
+        let last = match self.life {
+            Life::Stopping(by) => total.min(by),
+            Life::Running | Life::Draining(_) => total,
+        };
+        Some(last.min(heard + silence))
     }
 }
 
@@ -277,7 +285,7 @@ mod tests {
     fn a_stop_ends_a_session_when_its_time_is_up_although_other_timeouts_are_in_doubt() {
         let (mut machine, start) = reading(Options::new().idle_timeout(SECOND));
         machine.close_output(1, crate::state::account::Output::HalfClosing);
-        machine.stop(start + 2 * SECOND);
+        machine.stop(start + SECOND); // and the stop timeout, another second
         machine.account.offer(&mut crate::state::account::Message::new(1, 1, 1), false); // something is left to write
         let _ = machine.go_on(1, Some(Seen::Data), start, start + SECOND);
         assert_eq!(machine.go_on(1, None, start + SECOND, start + 2 * SECOND), Some(false));

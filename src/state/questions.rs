@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::machine::{Machine, Position, Session};
+use super::machine::{Life, Machine, Position, Session};
 use super::phase::Phase;
 use crate::values::signal::{Reason, Report};
 
@@ -12,8 +12,13 @@ impl Machine {
         self.latest.phase.is_live()
     }
 
+    /// A client that comes may be served.
+    pub(super) fn is_accepting(&self) -> bool {
+        self.life == Life::Running
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
+        matches!(self.life, Life::Stopping(_))
     }
 
     pub(super) fn is_latest(&self, session: u64) -> bool {

@@ -47,7 +47,7 @@ pub enum Busy {
 }
 
 /// Effectively infinite, but small enough to be added to an `Instant`.
-const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+pub(crate) const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// The writer wakes up every eighth of a timeout.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(8);

@@ -11,7 +11,6 @@ use super::step::When;
 use super::world::{nobody, On, Thread, World};
 use crate::state::accepting::{Meeting, Patience};
 use crate::state::effects::Close;
-use crate::state::phase::Event;
 use crate::values::seen::Seen;
 
 /// Where the acceptor is: what it does next.
@@ -25,9 +24,8 @@ pub(super) enum At {
     Accept,
     /// A client has met a live session, and waits for the slot.
     Meet(usize),
-    /// Under `Busy::Replace`: looks for the live session, and makes way.
-    Current(usize),
-    Replace(usize, u64),
+    /// Under `Busy::Replace`: ends the live session.
+    Replace(usize),
     /// Under `Busy::Refuse`: closes the port.
     Forget(usize),
     Begin(usize),
@@ -74,7 +72,7 @@ impl World {
             }
             _ if self.is_asleep(SELF) => {}
             At::Exited => {}
-            At::Accept if self.backlog.is_empty() && !self.stopped => {}
+            At::Accept if self.backlog.is_empty() && !self.stopped && !self.drained => {}
             At::Meet(_) => times.extend([When::Now, When::Far]),
             _ => times.push(When::Now),
         }
@@ -92,22 +90,18 @@ impl World {
                 self.acceptor.at = At::WaitUntilFree(client);
                 return self.carry_out(rules, SELF);
             }
-            At::WaitUntilFree(_) if self.machine.is_busy() && !self.machine.is_stopping() => {
+            At::WaitUntilFree(_) if self.machine.is_busy() && self.machine.is_accepting() => {
                 self.sleep(SELF, On::Change);
             }
             At::WaitUntilFree(client) => self.acceptor.at = At::Begin(client),
             At::Fetch => self.fetch(),
             At::Accept => self.accept(rules),
             At::Meet(client) => return self.meet(rules, client, when),
-            At::Current(client) => {
-                self.acceptor.at = match self.machine.live() {
-                    Some(session) => At::Replace(client, session),
-                    None => At::Begin(client),
-                }
-            }
-            At::Replace(client, session) => {
+            At::Replace(client) => {
+                let now = rules.base;
                 self.acceptor.at = At::Begin(client);
-                return self.apply(rules, SELF, session as usize, Event::Replace);
+                self.ask(rules, Call::Replace, |machine| machine.replace(now));
+                return self.carry_out(rules, SELF);
             }
             At::Forget(client) => {
                 self.acceptor.listener = false;
@@ -122,7 +116,7 @@ impl World {
     }
 
     fn fetch(&mut self) {
-        let stopping = self.machine.is_stopping();
+        let stopping = !self.machine.is_accepting();
         if !self.acceptor.listener && !stopping {
             if !self.slot.listener && self.machine.is_busy() {
                 return self.sleep(SELF, On::Change);
@@ -137,7 +131,7 @@ impl World {
     }
 
     fn accept(&mut self, rules: &Rules) {
-        if self.machine.is_stopping() {
+        if !self.machine.is_accepting() {
             self.acceptor.listener = false;
             self.slot.waker = false;
             self.refuse_backlog();
@@ -147,7 +141,7 @@ impl World {
         let client = self.backlog.remove(0);
         let policy = rules.config.policy;
         self.acceptor.at = match policy {
-            Policy::Replace => At::Current(client),
+            Policy::Replace => At::Replace(client),
             Policy::Wait if rules.breaks(Break::WaitsForNobody) => At::Begin(client),
             Policy::Wait => At::Look(client),
             _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
@@ -199,15 +193,19 @@ impl World {
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {
         let now = rules.base;
         self.acceptor.at = Acceptor::first(rules.config.policy);
-        if self.machine.is_busy() {
-            return Err(Check::OneLive);
-        }
         if rules.config.policy == Policy::Refuse && self.is_port_open() {
             return Err(Check::PortOpen);
         }
+        let busy = self.machine.is_busy();
         if !self.ask(rules, Call::Begin, |machine| machine.begin(nobody(), now)) {
             self.clients[client].place = Place::Refused;
             return Ok(());
+        }
+        if busy {
+            return Err(Check::OneLive);
+        }
+        if self.drained {
+            return Err(Check::AcceptedAfterDrain);
         }
         let before = self.facts[self.begun].client;
         let lingers = std::mem::replace(&mut self.slot.connection, true) && self.begun > 0;

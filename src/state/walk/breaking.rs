@@ -6,7 +6,7 @@ use super::breaks::{Break, Call};
 use super::config::IDLE;
 use crate::state::account::Output;
 use crate::state::effects::{Close, Effects};
-use crate::state::machine::{Machine, Position};
+use crate::state::machine::{Life, Machine, Position};
 use crate::state::phase::{Event, Phase};
 
 /// Longer than a walk.
@@ -23,7 +23,14 @@ impl Break {
         match (self, call) {
             (Break::LateBytesTaken, Call::Received) => machine.reader.session = machine.latest.number,
             (Break::ReadUnasked, Call::MustBeAsked) => machine.reader.position = Position::Delivering,
-            (Break::StopExtended, Call::Stop) => machine.stop_by = None,
+            (Break::StopExtended, Call::Stop) => machine.life = Life::Running,
+            (Break::DrainExtended, Call::Drain) if !machine.is_stopping() => machine.life = Life::Running,
+            (Break::DrainReplaces, Call::Replace) if !machine.is_stopping() => machine.life = Life::Running,
+            (Break::DrainOutlastsTime, Call::Next | Call::GoOn) => {
+                if let Life::Draining(until) = machine.life {
+                    machine.life = Life::Draining(until + NEVER);
+                }
+            }
             (Break::AcceptsWhenHalfClosed, Call::Offer) if machine.account.output < Output::Finishing => {
                 machine.account.output = Output::Open;
             }
@@ -72,6 +79,17 @@ impl Break {
                 machine.apply(machine.latest.number, Event::Finish, now);
             }
             (Break::AwaitedLeftSet, Call::Meet) => machine.awaited |= before.awaited,
+            (Break::DrainWakesNoWriter, Call::Drain) => {
+                machine.effects.wake_writer = false;
+                machine.account.wake_queued = before.account.wake_queued;
+            }
+            (Break::DrainWakesNoAcceptor, Call::Drain) => machine.effects.change = false,
+            (Break::DrainStopsAtOnce, Call::Drain) => machine.stop(now),
+            (Break::DrainOutlastsClient, Call::Apply)
+                if has_ended(before, machine) && matches!(before.life, Life::Draining(_)) =>
+            {
+                machine.life = before.life;
+            }
             (Break::StopWakesNoSender, Call::Stop) => machine.effects.room = false,
             (Break::StopWakesNoThread, Call::Stop) => machine.effects.turn = false,
             (Break::StopWakesNoAcceptor, Call::Stop) => machine.effects.change = false,

@@ -17,6 +17,7 @@ const REFUSE: Config = Config { policy: Policy::Refuse, ..TWO };
 const REPLACE: Config = Config { policy: Policy::Replace, acts: &[Act::Reply], times: 1, ..TWO };
 const ON_DEMAND: Config = Config { read_on_demand: true, ..PLAIN };
 const STOP: Config = Config { bytes: 0, stops: 1, ..PLAIN };
+const DRAIN: Config = Config { bytes: 0, drains: 1, ..PLAIN };
 const STOP_TWICE: Config = Config { stops: 2, ..STOP };
 const STOP_SENDER: Config = Config { sender: SENDER.sender, ..STOP };
 const TIMEOUTS: Config = Config { idle: true, close: true, ..PLAIN };
@@ -63,6 +64,13 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, stops: 1, ..TWO }, Sleeps(Acceptor)),
     (Break::StopWakesNoWriter, STOP, Sleeps(Writer)),
     (Break::StopExtended, STOP_TWICE, StopExtended),
+    (Break::DrainExtended, Config { drains: 2, ..DRAIN }, StopExtended),
+    (Break::DrainWakesNoWriter, DRAIN, Sleeps(Writer)),
+    (Break::DrainWakesNoAcceptor, Config { policy: Policy::Wait, drains: 1, ..TWO }, Sleeps(Acceptor)),
+    (Break::DrainReplaces, Config { drains: 1, ..REPLACE }, WithoutCause),
+    (Break::DrainStopsAtOnce, DRAIN, StoppedTooSoon),
+    (Break::DrainOutlastsClient, DRAIN, NotStopped),
+    (Break::DrainOutlastsTime, DRAIN, Overtime),
     (Break::RoomNotGivenBack, SENDER, Stuck),
     (Break::ReadUnasked, ON_DEMAND, NotAsked),
     (Break::AskForgotten, ON_DEMAND, Stuck),

@@ -83,8 +83,14 @@ pub(super) enum Check {
     ReadsOn,
     /// Only a session whose slot a newcomer waits for is awaited.
     Awaited,
-    /// A second stop does not extend the time of the first.
+    /// A second stop or drain does not extend the time of the first.
     StopExtended,
+    /// A server that drains accepts nobody more ...
+    AcceptedAfterDrain,
+    /// ... goes on with its client for a while ...
+    StoppedTooSoon,
+    /// ... and stops when that has left.
+    NotStopped,
     /// Nobody sleeps who, asked again, would not wait.
     Sleeps(Thread),
     /// From each state everything can come to its end.

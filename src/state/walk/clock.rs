@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::breaks::Break;
 use super::checks::{Check, Checked};
 use super::client::Came;
-use super::config::{Rules, IDLE, LINGER};
+use super::config::{Rules, DRAIN, IDLE, LINGER};
 use super::step::When;
 use super::world::World;
-use crate::state::machine::Machine;
+use crate::state::machine::{Life, Machine};
 use crate::state::phase::Phase;
 use crate::values::seen::Seen;
 use crate::values::signal::{Reason, Report};
@@ -86,12 +86,18 @@ impl World {
     /// The writer has asked about its session, with the machine `before`, while a write was `blocked` since then. Has the clock
     /// been fair?
     pub(super) fn check_clock(
-        &self,
+        &mut self,
         rules: &Rules,
         before: &Machine,
         blocked: Option<Instant>,
         when: When,
     ) -> Checked {
+        if self.drained && when >= When::Far {
+            if !self.machine.is_stopping() {
+                return Err(Check::Overtime);
+            }
+            self.stopped = true;
+        }
         let session = self.writer.session as u64;
         if !before.is_live(session) {
             return Ok(());
@@ -119,6 +125,20 @@ impl World {
         if timed_out && !had_moment && !self.stopped && when != When::Farther {
             return Err(Check::NoMoment);
         }
+        Ok(())
+    }
+
+    /// Without a stop, a server stops when it was drained and its client has left. (For the end of the time, see `check_clock`.)
+    pub(super) fn check_drain(&mut self) -> Checked {
+        let left = self.begun == 0 || self.facts[self.begun].ended;
+        let stops = self.machine.is_stopping();
+        if stops && !self.stopped && !(self.drained && left) {
+            return Err(Check::StoppedTooSoon);
+        }
+        if self.drained && left && !stops {
+            return Err(Check::NotStopped);
+        }
+        self.stopped |= stops;
         Ok(())
     }
 
@@ -167,6 +187,10 @@ impl World {
         latest.began = rules.past();
         latest.moved = rules.past();
         latest.ended = rules.past();
-        self.machine.stop_by = self.machine.stop_by.map(|_| rules.base + LINGER);
+        self.machine.life = match self.machine.life {
+            Life::Running => Life::Running,
+            Life::Draining(_) => Life::Draining(rules.base + DRAIN),
+            Life::Stopping(_) => Life::Stopping(rules.base + LINGER),
+        };
     }
 }

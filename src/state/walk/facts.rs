@@ -90,7 +90,7 @@ impl World {
             Reason::Idle | Reason::Stalled => rules.config.idle,
             Reason::Gone => rules.config.close,
             Reason::TimeUp => rules.config.session,
-            Reason::Replaced => rules.config.policy == Policy::Replace,
+            Reason::Replaced => rules.config.policy == Policy::Replace && !self.drained,
             Reason::Stopped => self.stopped,
         };
         if !caused {

@@ -67,7 +67,7 @@ impl World {
     /// At which times the writer can take its next step.
     pub(super) fn writer_times(&self, rules: &Rules, times: &mut Vec<When>) {
         let lingers = matches!(self.machine.latest.phase, Phase::Lingering(_));
-        let far = rules.has_timeouts() || self.stopped || lingers;
+        let far = rules.has_timeouts() || self.drained || self.stopped || lingers;
         let waits = self.is_asleep(SELF) || self.writer.waits(&self.inbox);
         match self.writer.at {
             At::Exited => {}
