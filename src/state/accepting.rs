@@ -86,18 +86,11 @@ impl Slot {
         self.lock().machine.addressee()
     }
 
-    /// Looks at the live connection without the lock, for which the reader and the writer would have to wait meanwhile. Only the
-    /// acceptor begins sessions, so the next step of the machine is still about the same one.
-    fn look_at_the_client(&self) -> Seen {
-        let view = self.lock().view();
-        view.look()
-    }
-
     /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
     /// the server accepts nobody more.
     pub(crate) fn wait_until_free(&self) {
-        let seen = self.look_at_the_client();
         let mut state = self.lock();
+        let seen = state.look();
         state.machine.note(seen, Instant::now());
         // What was found must be carried out first.
         self.carry_out(state);
@@ -112,8 +105,8 @@ impl Slot {
     pub(crate) fn wait_for_handover(&self, looks: bool, patience: Patience) -> bool {
         let start = Instant::now();
         loop {
-            let seen = if looks { self.look_at_the_client() } else { Seen::Nothing };
             let mut state = self.lock();
+            let seen = if looks { state.look() } else { Seen::Nothing };
             match state.machine.meet(seen, start, patience, Instant::now()) {
                 // What was found must be carried out first: the reader or the application may wait for it.
                 Meeting::Wait(_) if state.machine.has_effects() => self.carry_out(state),
