@@ -85,6 +85,7 @@ mod handles {
     pub(crate) mod outbox;
     pub(crate) mod session;
     mod session_io;
+    mod session_stream;
 }
 
 /// One file a thread.
@@ -98,6 +99,7 @@ mod threads {
 mod state {
     // What each thread asks of the slot.
     pub(crate) mod accepting;
+    pub(crate) mod lending;
     mod reading;
     mod receiving;
     mod sending;

@@ -52,7 +52,7 @@ use crate::values::signal::Report;
 #[must_use = "dropping the session finishes it"]
 pub struct Session<'a> {
     outbox: &'a Outbox,
-    client: Client,
+    pub(super) client: Client,
     pub(super) inbox: Inbox,
     /// The unread part of the chunk received last; never empty.
     pub(super) rest: RefCell<Option<Chunk>>,

@@ -98,6 +98,8 @@ impl Machine {
             Phase::Open => [in_idle_time, after(now, close, None), None],
             Phase::ClientDone => [in_idle_time, gone, None],
             Phase::WriteFailed => [after(moved, shorter, Some(Event::Idle)), None, None],
+            // Nobody knows what moves there.
+            Phase::Lent => return None,
             Phase::Lingering(_) | Phase::Over(_) => return None,
         };
         due.into_iter().flatten().min_by_key(|(at, _)| *at)

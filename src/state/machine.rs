@@ -169,6 +169,7 @@ impl Machine {
                 self.latest.moved = now; // a FIN is a movement, too
                 self.effects.reopen = true;
             }
+            (Phase::Lent, _) => self.effects.room = true, // the inbox is closed
             _ => {}
         }
         self.effects.change = true;
@@ -191,7 +192,8 @@ impl Machine {
         }
         self.effects.close = Some(match self.latest.phase {
             Phase::Lingering(_) => Close::Half,
-            Phase::Over(Reason::Reset | Reason::Aborted) => Close::Abort,
+            // Giving up our handle alone would leave a lent connection open.
+            Phase::Over(Reason::Reset | Reason::Aborted) if !report.lent => Close::Abort,
             _ => Close::Whole,
         });
     }

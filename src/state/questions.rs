@@ -39,6 +39,11 @@ impl Machine {
         self.latest.phase == Phase::Open
     }
 
+    /// The connection of the latest session is with somebody else.
+    pub(super) fn is_lent(&self) -> bool {
+        self.latest.phase == Phase::Lent
+    }
+
     /// The session has ended, though its connection may still linger.
     pub(super) fn is_ended(&self, session: u64) -> bool {
         session < self.latest.number || (self.is_latest(session) && !self.is_busy())
@@ -59,7 +64,7 @@ impl Machine {
         match self.latest.phase {
             Phase::Open => !self.is_reading(),
             Phase::ClientDone => true,
-            Phase::WriteFailed | Phase::Lingering(_) | Phase::Over(_) => false,
+            Phase::WriteFailed | Phase::Lent | Phase::Lingering(_) | Phase::Over(_) => false,
         }
     }
 
@@ -97,6 +102,7 @@ impl Machine {
             received,
             sent,
             discarded: self.account.accepted.saturating_sub(sent),
+            lent: phase == Phase::Lent,
             lasted: now.saturating_duration_since(began),
         }
     }

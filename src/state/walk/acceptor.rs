@@ -38,13 +38,24 @@ pub(super) struct Acceptor {
     pub(super) listener: bool,
     /// What it has seen of the live connection, while a client waits for the slot.
     pub(super) seen: Seen,
+    /// How far it has come with a look, which is one step but for a break.
+    look: Look,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Look {
+    #[default]
+    None,
+    /// It looks without the lock, at a connection that was unread or open.
+    Begun(bool, bool),
+    Done(Seen),
 }
 
 const SELF: Thread = Thread::Acceptor;
 
 impl Acceptor {
     pub(super) fn new(policy: Policy) -> Acceptor {
-        Acceptor { at: Acceptor::first(policy), listener: true, seen: Seen::Nothing }
+        Acceptor { at: Acceptor::first(policy), listener: true, seen: Seen::Nothing, look: Look::None }
     }
 
     fn first(policy: Policy) -> At {
@@ -82,9 +93,12 @@ impl World {
         self.asleep[SELF as usize] = None;
         match self.acceptor.at {
             At::Look(client) => {
-                let seen = self.acceptor_looks(rules);
+                let seen = match self.acceptor_looks(rules) {
+                    Some(seen) => seen,
+                    None => return Ok(()),
+                };
                 self.machine.note(seen, rules.base);
-                if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin {
+                if self.has_left_unasked(rules) {
                     return Err(Check::LeftUnasked);
                 }
                 self.acceptor.at = At::WaitUntilFree(client);
@@ -158,7 +172,10 @@ impl World {
 
     /// The client has met a live session, perhaps one whose client is leaving.
     fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
-        let seen = self.acceptor_looks(rules);
+        let seen = match self.acceptor_looks(rules) {
+            Some(seen) => seen,
+            None => return Ok(()),
+        };
         let (start, now, patience) = (rules.base, when.time(rules), patience(rules));
         let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, start, patience, now));
         self.acceptor.seen = Seen::Nothing;
@@ -172,9 +189,7 @@ impl World {
             }
             Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
             Meeting::Free => self.acceptor.at = At::Begin(client),
-            Meeting::Busy if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin => {
-                return Err(Check::LeftUnasked);
-            }
+            Meeting::Busy if self.has_left_unasked(rules) => return Err(Check::LeftUnasked),
             Meeting::Busy => {
                 self.clients[client].place = Place::Refused;
                 self.acceptor.at = Acceptor::first(rules.config.policy);
@@ -183,11 +198,32 @@ impl World {
         self.carry_out(rules, SELF)
     }
 
-    fn acceptor_looks(&mut self, rules: &Rules) -> Seen {
-        match self.look(rules) {
-            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Seen::Nothing,
-            seen => seen,
+    /// Looks at the live connection; `None` if that takes another step, because of a break.
+    fn acceptor_looks(&mut self, rules: &Rules) -> Option<Seen> {
+        let by_steps = rules.breaks(Break::LooksWithoutTheLock) && self.slot.connection;
+        let seen = match std::mem::take(&mut self.acceptor.look) {
+            Look::Done(seen) => return Some(seen),
+            Look::None if by_steps => {
+                self.acceptor.look = Look::Begun(self.machine.is_unread(), self.machine.is_open());
+                return None;
+            }
+            Look::None => self.look(rules),
+            Look::Begun(is_unread, is_open) => {
+                let seen = self.look_as(rules, (is_unread, is_open));
+                self.acceptor.look = Look::Done(seen);
+                return None;
+            }
+        };
+        match seen {
+            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Some(Seen::Nothing),
+            seen => Some(seen),
         }
+    }
+
+    /// After a look that was not under the lock it may have left since.
+    fn has_left_unasked(&self, rules: &Rules) -> bool {
+        let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
+        self.machine.is_unasked() && left && !rules.breaks(Break::LooksWithoutTheLock)
     }
 
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {

@@ -34,6 +34,9 @@ impl Break {
             (Break::AcceptsWhenHalfClosed, Call::Offer) if machine.account.output < Output::Finishing => {
                 machine.account.output = Output::Open;
             }
+            (Break::LentTakesBytes, Call::Offer) | (Break::LentIsIdle, Call::Next) if machine.is_lent() => {
+                machine.latest.phase = Phase::Open;
+            }
             (Break::NoMoment, Call::Next | Call::GoOn) => {
                 machine.latest.spared = machine.latest.moved + IDLE;
             }
@@ -90,6 +93,11 @@ impl Break {
             {
                 machine.life = before.life;
             }
+            (Break::LentTakesBytes, Call::Offer) | (Break::LentIsIdle, Call::Next)
+                if before.is_lent() && machine.is_open() =>
+            {
+                machine.latest.phase = Phase::Lent;
+            }
             (Break::StopWakesNoSender, Call::Stop) => machine.effects.room = false,
             (Break::StopWakesNoThread, Call::Stop) => machine.effects.turn = false,
             (Break::StopWakesNoAcceptor, Call::Stop) => machine.effects.change = false,
@@ -144,6 +152,9 @@ impl Break {
             Break::PortNotReopened => effects.reopen = false,
             Break::CutInsteadOfLingering if !machine.is_busy() && effects.close == Some(Close::Half) => {
                 effects.close = Some(Close::Whole);
+            }
+            Break::LentIsNotTakenBack if effects.ended.map_or(false, |report| report.lent) => {
+                effects.close = Some(Close::Abort);
             }
             Break::NotShutDown if effects.ended.is_some() => effects.close = None,
             _ => {}

@@ -21,6 +21,7 @@ pub(super) enum Call {
     Begin,
     Offer,
     CloseOutput,
+    Lend,
     Apply,
     Look,
     Drain,
@@ -85,6 +86,10 @@ pub(super) enum Break {
     ExtendForgotten,
     ExtendMovesTheStart,
 
+    LentTakesBytes,
+    LentIsIdle,
+    LentIsNotTakenBack,
+
     // A thread does not do its part.
     ReadErrorTakenForFin,
     EndedNotAnnounced,
@@ -111,5 +116,9 @@ pub(super) enum Break {
     NothingTakenForFin,
     ExtendsTheLatest,
     ChannelNotLookedAtAgain,
+    LentAfterAsked,
+    LentIsRead,
+    LentIsLookedAt,
+    LooksWithoutTheLock,
     PendingEndLost,
 }

@@ -24,6 +24,15 @@ const TIMEOUTS: Config = Config { idle: true, close: true, ..PLAIN };
 const STALLS: Config = Config { stalls: true, close: true, manners: &[Manners::HalfCloses], ..TWO };
 const ON_DEMAND_TWO: Config =
     Config { read_on_demand: true, sender: &[Act::TrySend], manners: &[Manners::HalfCloses], ..TWO };
+const LEND: Config = Config {
+    read_on_demand: true,
+    acts: &[Act::Lend, Act::Leave],
+    times: 2,
+    sender: &[Act::TrySend, Act::Abort],
+    ..PLAIN
+};
+const LEND_TWO: Config =
+    Config { sender: &[], times: 1, clients: 2, manners: &[Manners::HalfCloses], ..LEND };
 const EXTEND: Config = Config { acts: &[Act::Extend], times: 1, ..TWO };
 const FINISH_TWO: Config = Config { acts: &[Act::Finish], times: 1, ..TWO };
 const REFUSE_FINISH: Config = Config { policy: Policy::Refuse, ..FINISH_TWO };
@@ -110,6 +119,14 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::AcceptorIgnoresFin, Config { policy: Policy::Wait, ..ON_DEMAND_TWO }, LeftUnasked),
     (Break::WaitsBeforeCarryingOut, ON_DEMAND_TWO, Sleeps(Reader)),
     (Break::WaitsForNobody, Config { policy: Policy::Wait, ..TWO }, OneLive),
+    (Break::LentAfterAsked, LEND, LentTooLate),
+    (Break::LentIsRead, LEND, Touched),
+    (Break::LentIsLookedAt, LEND_TWO, Touched),
+    (Break::LooksWithoutTheLock, LEND_TWO, Touched),
+    (Break::LooksWithoutTheLock, TWO, FalselyComplete),
+    (Break::LentTakesBytes, LEND, AcceptedAfterEnd),
+    (Break::LentIsIdle, Config { idle: true, stalls: true, ..LEND }, WithoutCause),
+    (Break::LentIsNotTakenBack, LEND, NotTakenBack),
     (Break::ExtendForgotten, EXTEND, NotExtended),
     (Break::ExtendMovesTheStart, EXTEND, Overtime),
     (Break::ExtendsTheLatest, EXTEND, NotExtended),

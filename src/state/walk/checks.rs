@@ -79,6 +79,12 @@ pub(super) enum Check {
     SignalBeforeFree,
     /// Nothing is read before the application has asked for it.
     NotAsked,
+    /// A connection is lent before anything was read from it or accepted for it ...
+    LentTooLate,
+    /// ... is left alone from then on ...
+    Touched,
+    /// ... and is shut down at the end, also for its holder.
+    NotTakenBack,
     /// Of a connection that is over the bytes are left unread, which makes the close a reset.
     ReadsOn,
     /// Only a session whose slot a newcomer waits for is awaited.
@@ -124,6 +130,7 @@ impl World {
             let open = matches!(latest.phase, Phase::Open | Phase::WriteFailed);
             require(!open || !self.is_port_open(), Check::PortOpen)?;
         }
+        require(!self.facts[self.begun].touched, Check::Touched)?;
         self.check_leftovers()?;
         for thread in super::world::ALL {
             require(!sleeps_in_vain(self, rules, thread), Check::Sleeps(thread))?;

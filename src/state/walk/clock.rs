@@ -34,7 +34,14 @@ impl World {
         if !self.slot.connection {
             return Seen::Nothing;
         }
-        let (is_unread, is_open) = (self.machine.is_unread(), self.machine.is_open());
+        let lent = self.machine.is_lent() && rules.breaks(Break::LentIsLookedAt);
+        self.look_as(rules, (self.machine.is_unread(), self.machine.is_open() || lent))
+    }
+
+    /// A copy of `View::look`.
+    pub(super) fn look_as(&mut self, rules: &Rules, (is_unread, is_open): (bool, bool)) -> Seen {
+        let facts = &mut self.facts[self.begun];
+        facts.touched |= facts.lent && !facts.ended && (is_unread || is_open);
         let forgets = rules.breaks(Break::ResetForgotten);
         let client = self.client(self.begun);
         if is_unread && client.take_reset() && !forgets {

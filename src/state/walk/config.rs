@@ -33,6 +33,9 @@ pub(super) enum Act {
     Extend,
     /// `Session::close`: finish, and wait for the end.
     Close,
+    /// `Session::stream`: lends the connection. Its holder reads a byte, or leaves; then the application drops the session.
+    Lend,
+    HolderReads,
     /// `SingleServer::stop`.
     StopServer,
 }

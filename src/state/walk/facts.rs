@@ -23,6 +23,9 @@ pub(super) struct Facts {
     pub(super) forgotten: bool,
     /// The application has asked for the client's bytes.
     pub(super) asked: bool,
+    /// The application has lent the connection, and a thread of the server has touched it since.
+    pub(super) lent: bool,
+    pub(super) touched: bool,
     /// The application has closed its side, in either way, and has ended the session.
     pub(super) closed: bool,
     pub(super) finished: bool,
@@ -40,7 +43,10 @@ pub(super) struct Facts {
 impl World {
     /// Whether bytes for that session are to be accepted.
     pub(super) fn is_open_for(&self, session: usize) -> bool {
-        !self.stopped && session == self.real_addressee() && !self.facts[session].closed
+        !self.stopped
+            && session == self.real_addressee()
+            && !self.facts[session].closed
+            && !self.facts[session].lent
     }
 
     /// The session that is live or, if there is none, the next.
@@ -93,12 +99,17 @@ impl World {
             Reason::Replaced => rules.config.policy == Policy::Replace && !self.drained,
             Reason::Stopped => self.stopped,
         };
-        if !caused {
+        let by_nobody = matches!(report.reason, Reason::ClientClosed | Reason::Reset);
+        let by_silence = matches!(report.reason, Reason::Idle | Reason::Stalled | Reason::Gone);
+        if !caused || (facts.lent && (by_nobody || by_silence)) || facts.lent != report.lent {
             return Err(Check::WithoutCause);
         }
         self.check_timeout(report)?;
         if matches!(report.reason, Reason::ClientClosed | Reason::Finished) && report.discarded > 0 {
             return Err(Check::CutShort);
+        }
+        if facts.lent && report.reason != Reason::Finished && effects.close != Some(Close::Whole) {
+            return Err(Check::NotTakenBack);
         }
         if report.reason == Reason::Finished && effects.close != Some(Close::Half) {
             return Err(Check::CutShort);

@@ -1,7 +1,7 @@
 //! The settings of the walks without timeouts. Those with timeouts and the large ones have files of their own.
 
 use super::config::{Act, Config, Manners, Policy, ONE_CLIENT};
-use crate::values::signal::Reason::{ClientClosed, Stopped};
+use crate::values::signal::Reason::*;
 
 pub(super) const ONE: Config = Config { bytes: 1, ..ONE_CLIENT };
 
@@ -63,6 +63,36 @@ pub(super) const SMALL: &[Config] = &[
         times: 1,
         at_least: 15_000,
         ..ONE
+    },
+    Config {
+        name: "a lent connection",
+        read_on_demand: true,
+        acts: &[Act::Lend, Act::HolderReads],
+        times: 1,
+        sender: &[Act::TrySend, Act::Abort],
+        reasons: &[Finished, Aborted],
+        at_least: 180_000,
+        ..ONE
+    },
+    Config {
+        name: "two clients, a lent connection",
+        read_on_demand: true,
+        acts: &[Act::Lend, Act::HolderReads],
+        times: 1,
+        reasons: &[Finished],
+        at_least: 300_000,
+        ..TWO
+    },
+    Config {
+        name: "two clients, a lent connection, Replace",
+        policy: Policy::Replace,
+        read_on_demand: true,
+        manners: &[Manners::HalfCloses],
+        acts: &[Act::Lend],
+        times: 1,
+        reasons: &[Finished, Replaced],
+        at_least: 70_000,
+        ..TWO
     },
     Config { name: "two stops", stops: 2, bytes: 0, at_least: 40_000, ..ONE },
     Config {
