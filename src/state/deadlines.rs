@@ -17,6 +17,10 @@ const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 /// How long the reader and the application get once a timeout has passed: an eighth of it, but at most this.
 const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 
+/// How long the application has to ask for a client that has closed its side without a word. Until then that may be one that
+/// wants an answer.
+const HEARING: Duration = Duration::from_millis(250);
+
 /// What the clock says about the live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
@@ -80,7 +84,9 @@ impl Machine {
         let (idle, close) = (self.idle_timeout, self.close_timeout);
         let moved = self.latest.moved;
         let shorter = self.shorter_timeout();
+        let heard_by = Some((self.heard_by(), None)).filter(|(at, _)| self.is_unasked() && *at > now);
         let look = after(now, shorter.map(|time| time / 8), None);
+        let look = [heard_by, look].into_iter().flatten().min_by_key(|(at, _)| *at);
         let in_idle_time = match blocked {
             Some(since) => after(since, idle, Some(Event::Stalled)),
             None => after(moved, idle, Some(Event::Idle)),
@@ -103,6 +109,11 @@ impl Machine {
             Phase::Lingering(_) | Phase::Over(_) => return None,
         };
         due.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// When the application has had time to ask for the live client.
+    pub(super) fn heard_by(&self) -> Instant {
+        self.latest.began + self.shorter_timeout().map_or(HEARING, |time| time.min(HEARING))
     }
 
     /// A timeout has passed, `at` this time. That alone proves nothing: if this process was paused, or had no processor time,
@@ -263,11 +274,14 @@ mod tests {
         machine.begin(nobody, start);
         machine.attend(0);
         machine.offer(&mut crate::state::account::Message::new(1, 1, 1), false);
-        assert!(until(machine.next(1, Some(Seen::Fin), start)).is_some());
+        let heard = start + HEARING;
+        assert!(until(machine.next(1, Some(Seen::Fin), start)).map_or(false, |at| at <= heard));
+        assert_eq!(machine.latest.phase, Phase::Open); // the application may be about to ask
+        assert!(until(machine.next(1, Some(Seen::Fin), heard)).is_some());
         assert_eq!(machine.latest.phase, Phase::ClientDone);
-        assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
-        assert_eq!(machine.next(1, None, start + SECOND + MOMENT), None); // look
-        assert_eq!(machine.next(1, Some(Seen::Nothing), start + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(until(machine.next(1, None, heard + SECOND)), Some(heard + SECOND + MOMENT));
+        assert_eq!(machine.next(1, None, heard + SECOND + MOMENT), None); // look
+        assert_eq!(machine.next(1, Some(Seen::Nothing), heard + SECOND + MOMENT), Some(Next::End));
         assert_eq!(reason(&machine), Some(Reason::Gone));
     }
 

@@ -136,8 +136,9 @@ impl Machine {
         let session = self.latest.number;
         match seen {
             Seen::Broken => self.apply(session, Event::Broken, now),
-            // Nobody has asked for this client, and it has left without a word.
-            Seen::Fin if self.is_unasked() => {
+            // Nobody has asked for this client, and it has left without a word. If the application had no time to ask, it may
+            // have an answer for it all the same.
+            Seen::Fin if self.is_unasked() && self.heard_by() <= now => {
                 self.apply(session, Event::Fin, now);
                 if self.account.accepted == 0 {
                     self.apply(session, Event::Finish, now);

@@ -84,21 +84,22 @@ impl World {
             _ if self.is_asleep(SELF) => {}
             At::Exited => {}
             At::Accept if self.backlog.is_empty() && !self.stopped && !self.drained => {}
-            At::Meet(_) => times.extend([When::Now, When::Far]),
+            At::Meet(_) | At::Look(_) => times.extend([When::Now, When::Far]),
             _ => times.push(When::Now),
         }
     }
 
     pub(super) fn run_acceptor(&mut self, rules: &Rules, when: When) -> Checked {
         self.asleep[SELF as usize] = None;
+        self.pass_time(rules, when);
         match self.acceptor.at {
             At::Look(client) => {
                 let seen = match self.acceptor_looks(rules) {
                     Some(seen) => seen,
                     None => return Ok(()),
                 };
-                self.machine.note(seen, rules.base);
-                if self.has_left_unasked(rules) {
+                self.machine.note(seen, when.time(rules));
+                if self.has_left_unasked(rules, when) {
                     return Err(Check::LeftUnasked);
                 }
                 self.acceptor.at = At::WaitUntilFree(client);
@@ -189,7 +190,7 @@ impl World {
             }
             Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
             Meeting::Free => self.acceptor.at = At::Begin(client),
-            Meeting::Busy if self.has_left_unasked(rules) => return Err(Check::LeftUnasked),
+            Meeting::Busy if self.has_left_unasked(rules, when) => return Err(Check::LeftUnasked),
             Meeting::Busy => {
                 self.clients[client].place = Place::Refused;
                 self.acceptor.at = Acceptor::first(rules.config.policy);
@@ -220,10 +221,12 @@ impl World {
         }
     }
 
-    /// After a look that was not under the lock it may have left since.
-    fn has_left_unasked(&self, rules: &Rules) -> bool {
+    /// The application has had time to ask for it. (After a look that was not under the lock it may have left since.)
+    fn has_left_unasked(&self, rules: &Rules, when: When) -> bool {
         let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
-        self.machine.is_unasked() && left && !rules.breaks(Break::LooksWithoutTheLock)
+        let late = when >= When::Far || self.facts[self.begun].heard;
+        let late = late && !rules.breaks(Break::LooksWithoutTheLock);
+        self.machine.is_unasked() && left && late
     }
 
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {

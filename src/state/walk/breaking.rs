@@ -43,6 +43,7 @@ impl Break {
             (Break::TimeUpMasked, Call::Next) if machine.latest.spared > machine.latest.moved => {
                 machine.session_timeout = None;
             }
+            (Break::EndsUnheard, Call::Meet) => machine.latest.began -= Duration::from_secs(1),
             (Break::UnheardNeverGone, Call::Next) if machine.is_unheard() => {
                 machine.latest.moved += NEVER;
             }
@@ -121,6 +122,7 @@ impl Break {
                 machine.effects.close = Some(Close::Half);
             }
             (Break::TimeUpMasked, Call::Next) => machine.session_timeout = before.session_timeout,
+            (Break::EndsUnheard, Call::Meet) => machine.latest.began = before.latest.began,
             (Break::UnheardNeverGone, Call::Next) => machine.latest.moved = before.latest.moved,
             (Break::ExtendForgotten, Call::Extend) => machine.latest.moved = before.latest.moved,
             (Break::ExtendMovesTheStart, Call::Extend) => machine.latest.began = machine.latest.moved,

@@ -83,6 +83,7 @@ pub(super) enum Break {
     NoMoment,
     TimeUpMasked,
     UnheardNeverGone,
+    EndsUnheard,
     ExtendForgotten,
     ExtendMovesTheStart,
 

@@ -114,6 +114,7 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::NoMoment, TIMEOUTS, NoMoment),
     (Break::TimeUpMasked, Config { session: true, ..TIMEOUTS }, Overtime),
     (Break::UnheardNeverGone, STALLS, Stuck),
+    (Break::EndsUnheard, ON_DEMAND_TWO, WithoutCause),
     (Break::WriterIgnoresFin, ON_DEMAND, LeftUnasked),
     (Break::AcceptorIgnoresFin, ON_DEMAND_TWO, LeftUnasked),
     (Break::AcceptorIgnoresFin, Config { policy: Policy::Wait, ..ON_DEMAND_TWO }, LeftUnasked),

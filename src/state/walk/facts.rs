@@ -21,6 +21,8 @@ pub(super) struct Facts {
     pub(super) told: bool,
     /// The application has dropped its `Session` or its outbox.
     pub(super) forgotten: bool,
+    /// The application has had time to ask for the client's bytes, and has not.
+    pub(super) heard: bool,
     /// The application has asked for the client's bytes.
     pub(super) asked: bool,
     /// The application has lent the connection, and a thread of the server has touched it since.
@@ -87,8 +89,8 @@ impl World {
         }
         let caused = match report.reason {
             Reason::ClientClosed => {
-                // Without the application, if that has not asked for a client that leaves.
-                (facts.finished || self.was_unasked()) && report.complete && client.fin
+                // Without the application, if that has had time to ask for a client that leaves, and has not.
+                (facts.finished || (self.was_unasked() && facts.heard)) && report.complete && client.fin
             }
             Reason::Finished => facts.finished,
             Reason::Aborted => facts.aborted,
