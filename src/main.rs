@@ -9,6 +9,8 @@ mod command {
     pub mod exec;
     pub mod forward;
     pub mod help;
+    #[cfg(unix)]
+    pub mod inetd;
     pub mod log;
     pub mod parser;
     pub mod pipe;
@@ -87,8 +89,8 @@ fn run(args: Args) -> io::Result<bool> {
     if let Command::Exec { ref program, .. } = args.command {
         exec::check(program)?;
     }
-    let dials_first = matches!(args.command, Command::Forward { .. });
-    let mut server = listen(args.options.linger(LINGER).read_on_demand(dials_first), args.listen)?;
+    let on_demand = matches!(args.command, Command::Forward { .. } | Command::Exec { inetd: true, .. });
+    let mut server = listen(args.options.linger(LINGER).read_on_demand(on_demand), args.listen)?;
     let complaints = Complaints::default();
     let log = Log::start(&server, complaints.clone(), args.quiet)?;
     let idle_timeout = args.idle_timeout;
@@ -101,9 +103,9 @@ fn run(args: Args) -> io::Result<bool> {
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        Command::Exec { program, arguments, stderr } => {
+        Command::Exec { program, arguments, stderr, inetd } => {
             let (complaints, reaper) = (complaints.clone(), Reaper::default());
-            let exec = Exec { program, arguments, stderr, idle_timeout, complaints, reaper };
+            let exec = Exec { program, arguments, stderr, inetd, idle_timeout, complaints, reaper };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {

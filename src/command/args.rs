@@ -80,6 +80,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             "--recv-only" => draft.recv_only = true,
             "--send-only" => draft.send_only = true,
             "--stderr" => draft.stderr = true,
+            "--inetd" => draft.inetd = true,
             "--once" => draft.once = true,
             "--quiet" => draft.quiet = true,
             "--help" => return Ok(Request::Print(HELP.to_string())),

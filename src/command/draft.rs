@@ -25,6 +25,7 @@ pub struct Draft {
     pub recv_only: bool,
     pub send_only: bool,
     pub stderr: bool,
+    pub inetd: bool,
     pub once: bool,
     pub quiet: bool,
     /// The command's name, and the words after it.
@@ -107,7 +108,9 @@ impl Draft {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
                 let (program, arguments) = words.split_first().ok_or(missing)?;
                 let (program, arguments) = (program.clone(), arguments.to_vec());
-                (Command::Exec { program, arguments, stderr: self.stderr }, words.len())
+                self.check_inetd()?;
+                let (stderr, inetd) = (self.stderr, self.inetd);
+                (Command::Exec { program, arguments, stderr, inetd }, words.len())
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
@@ -129,11 +132,32 @@ impl Draft {
             ("--recv-only", self.recv_only, "pipe"),
             ("--send-only", self.send_only, "pipe"),
             ("--stderr", self.stderr, "exec"),
+            ("--inetd", self.inetd, "exec"),
             ("--retry", self.retry.is_some(), "forward"),
         ];
         match of_one_command.iter().find(|(_, given, owner)| *given && *owner != name) {
             Some((option, _, owner)) => Err(format!("{option} works with {owner} only; leave it out")),
             None => Ok(command),
+        }
+    }
+
+    /// With `--inetd` there are no buffers, and no timeouts for bytes that the server does not see.
+    fn check_inetd(&self) -> Result<(), String> {
+        let pointless = [
+            ("--idle-timeout", self.idle_timeout.is_some()),
+            ("--close-timeout", self.close_timeout.is_some()),
+            ("--buffer-size", self.buffer_size.is_some()),
+            ("--depth", self.depth.is_some()),
+        ];
+        match pointless.iter().find(|(_, given)| self.inetd && *given) {
+            Some((option, _)) => {
+                let why = "the process has the connection itself, and the server does not see its bytes";
+                Err(format!("{option} cannot be used with exec --inetd: {why}; leave one of them out"))
+            }
+            None if self.inetd && !cfg!(unix) => {
+                Err("exec --inetd works on Unix only; leave --inetd out".into())
+            }
+            None => Ok(()),
         }
     }
 }

@@ -34,6 +34,9 @@ pub struct Exec {
     pub arguments: Vec<OsString>,
     /// Connect the client to standard error, too.
     pub stderr: bool,
+    /// Give the process the connection itself.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub inetd: bool,
     pub idle_timeout: Option<Duration>,
     pub complaints: Complaints,
     pub reaper: Reaper,
@@ -44,27 +47,37 @@ impl Exec {
         if session.inbox().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
+        #[cfg(unix)]
+        if self.inetd {
+            return self.hand_over(session);
+        }
         match self.start(session) {
             Ok((child, stream)) => self.connect(session, child, &stream),
-            Err(e) => {
-                let hint = match e.kind() {
-                    io::ErrorKind::NotFound => "; is it installed and in the PATH?",
-                    _ => "",
-                };
-                self.complaints.add(format!("cannot start {:?}: {e}{hint}", self.program));
-                session.abort();
-                Outcome::Failed
-            }
+            Err(e) => self.cannot_start(session, &e),
         }
     }
 
+    pub fn cannot_start(&self, session: &Session, error: &io::Error) -> Outcome {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "; is it installed and in the PATH?",
+            _ => "",
+        };
+        self.complaints.add(format!("cannot start {:?}: {error}{hint}", self.program));
+        session.abort();
+        Outcome::Failed
+    }
+
     fn start(&self, session: &Session) -> io::Result<(Child, impl Stream)> {
+        spawn(self.command(session), self.stderr)
+    }
+
+    pub fn command(&self, session: &Session) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         // The names that tcpserver gives them.
         command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
         command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
-        spawn(command, self.stderr)
+        command
     }
 
     fn connect(&self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
@@ -87,20 +100,27 @@ impl Exec {
             End::Stalled
         });
         let status = self.end(child);
-        match (end, status) {
+        match end {
             // A process whose client has left is not blamed for how it ends.
-            (End::Session, _) => Outcome::Served,
-            (End::Stream, Some(status)) if !status.success() => {
+            End::Session => Outcome::Served,
+            End::Stream => self.judge(status),
+            End::Reset | End::Stalled => Outcome::Failed,
+        }
+    }
+
+    /// How it went with a client whose process has ended by itself.
+    pub fn judge(&self, status: Option<ExitStatus>) -> Outcome {
+        match status {
+            Some(status) if !status.success() => {
                 self.complaints.add(format!("{:?} failed: {status}", self.program));
                 Outcome::Failed
             }
-            (End::Stream, _) => Outcome::Served,
-            (End::Reset | End::Stalled, _) => Outcome::Failed,
+            _ => Outcome::Served,
         }
     }
 
     /// Waits for a process whose session is over, and kills it if it does not end by itself.
-    fn end(&self, mut child: Child) -> Option<ExitStatus> {
+    pub fn end(&self, mut child: Child) -> Option<ExitStatus> {
         if let Some(status) = wait(&mut child, GRACE) {
             return status;
         }
@@ -132,7 +152,7 @@ fn wait(child: &mut Child, time: Duration) -> Option<Option<ExitStatus>> {
 
 /// Whether a process has ended and, if that is known, how. The only error is that the system has reaped it already, which
 /// it does if our parent ignores `SIGCHLD`.
-fn ended(child: &mut Child) -> Option<Option<ExitStatus>> {
+pub fn ended(child: &mut Child) -> Option<Option<ExitStatus>> {
     match child.try_wait() {
         Ok(None) => None,
         Ok(status) => Some(status),

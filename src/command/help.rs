@@ -14,6 +14,8 @@ Commands:
   exec [--] CMD [ARG...]   Run a process for each client, connected to its
                            standard input and output
       --stderr             Connect standard error, too
+      --inetd              Give it the connection itself, as inetd does; not
+                           with --idle-timeout (Unix)
   forward HOST:PORT        Connect each client to that TCP server
       --retry TIME         Keep trying to reach it for so long, while the
                            client waits [default: 0]
@@ -58,8 +60,9 @@ Examples:
 
 Signals: there is no handler. SIGTERM and SIGINT end the server at once, and
 bytes still queued for the client are lost. A process of exec then gets end of
-file; one that ignores that goes on running. As process 1 of a container the
-server ignores SIGTERM: start the container with --init, or use tini.
+file; one that ignores that goes on running, and so does one of exec --inetd,
+with its client. As process 1 of a container the server ignores SIGTERM: start
+the container with --init, or use tini.
 
 Exit status: 0 after --once, 1 on failure, 2 on a usage error.
 ";

@@ -34,6 +34,7 @@ pub enum Command {
         program: OsString,
         arguments: Vec<OsString>,
         stderr: bool,
+        inetd: bool,
     },
     /// The target is `HOST:PORT`, resolved for each client.
     Forward {
