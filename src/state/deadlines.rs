@@ -17,8 +17,8 @@ const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 /// How long the reader and the application get once a timeout has passed: an eighth of it, but at most this.
 const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 
-/// How long the application has to ask for a client that has closed its side without a word. Until then that may be one that
-/// wants an answer.
+/// How long the application has to ask for a client that has closed its side without a word, which may want an answer all the
+/// same: this, or an eighth of a shorter timeout.
 const HEARING: Duration = Duration::from_millis(250);
 
 /// What the clock says about the live session.
@@ -113,7 +113,7 @@ impl Machine {
 
     /// When the application has had time to ask for the live client.
     pub(super) fn heard_by(&self) -> Instant {
-        self.latest.began + self.shorter_timeout().map_or(HEARING, |time| time.min(HEARING))
+        self.latest.began + self.shorter_timeout().map_or(HEARING, |time| HEARING.min(time / 8))
     }
 
     /// A timeout has passed, `at` this time. That alone proves nothing: if this process was paused, or had no processor time,
@@ -274,7 +274,7 @@ mod tests {
         machine.begin(nobody, start);
         machine.attend(0);
         machine.offer(&mut crate::state::account::Message::new(1, 1, 1), false);
-        let heard = start + HEARING;
+        let heard = start + SECOND / 8;
         assert!(until(machine.next(1, Some(Seen::Fin), start)).map_or(false, |at| at <= heard));
         assert_eq!(machine.latest.phase, Phase::Open); // the application may be about to ask
         assert!(until(machine.next(1, Some(Seen::Fin), heard)).is_some());

@@ -379,7 +379,7 @@ impl Options {
     /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
     /// something is sent to it, after a quarter of a second, and every eighth of the idle or close timeout. If it was reset, or
     /// the client has closed its side without sending anything, the session ends without being asked for, once the application
-    /// has had a quarter of a second to ask. A FIN behind unread bytes cannot be seen, so a session whose client has sent
+    /// has had a quarter of a second to ask, or an eighth of a shorter timeout. A FIN behind unread bytes cannot be seen, so a session whose client has sent
     /// something is over after the [close timeout](Options::close_timeout), unless the application calls
     /// [`Session::extend`](crate::Session::extend).
     ///
