@@ -93,6 +93,7 @@ mod handles {
 
     pub(crate) mod bounded_lines;
     mod session_io;
+    mod session_stream;
 
     mod session_end;
 }
@@ -108,6 +109,7 @@ mod threads {
 mod state {
     // What each thread asks of the slot.
     pub(crate) mod accepting;
+    pub(crate) mod lending;
     mod reading;
     mod receiving;
     mod sending;
