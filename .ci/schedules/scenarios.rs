@@ -2104,7 +2104,7 @@ fn survived_errors() {
 /// A drain while clients come and go: the last one is served to its end or until the time is up, and nobody after it.
 fn drain() {
     let linger = 500;
-    let server = opts().busy(any_policy()).linger(ms(linger)).bind("127.0.0.1:0").unwrap();
+    let server = opts().busy(any_policy()).stop_timeout(ms(linger)).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
     let app = thread::spawn(move || {
         let mut o = Order::default();
@@ -2188,7 +2188,7 @@ fn lent() {
     let ender = thread::spawn(move || {
         thread::sleep(ms(rnd(4) as u64 * 100));
         match (end, ctl.client()) {
-            (0, Some(client)) => client.inbox().abort(),
+            (0, Some(client)) => client.abort(),
             (1, _) => ctl.drain(ms(100)),
             _ => {}
         }

@@ -266,7 +266,7 @@ fn an_answer_of_the_holder_arrives_although_it_has_not_read_everything() {
 
 #[test]
 fn reading_from_a_lent_session_waits_for_its_end() {
-    lend(on_demand(), |client, mut session, _stream| {
+    lend(on_demand(), |client, session, _stream| {
         client.write_all(b"for the holder").unwrap();
         assert!(session.next_chunk_timeout(SHORT).is_err());
         session.client().abort();
