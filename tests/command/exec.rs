@@ -56,6 +56,7 @@ fn greeted(addr: SocketAddr) -> TcpStream {
     client
 }
 
+#[cfg(target_os = "linux")]
 fn signal(name: &str, id: &str) {
     assert!(Command::new("kill").args(["-s", name, id]).status().unwrap().success());
 }

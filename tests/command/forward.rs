@@ -4,6 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::io::OwnedFd;
 use std::process::{Command, Stdio};
+#[cfg(target_os = "linux")]
 use std::time::{Duration, Instant};
 
 use crate::processes::*;
@@ -26,8 +27,10 @@ fn target() -> (TcpListener, String) {
 }
 
 /// Threads of a command while it dials: three of the server, the log, the main thread, and the one that dials.
+#[cfg(target_os = "linux")]
 const THREADS: u64 = 6;
 
+#[cfg(target_os = "linux")]
 fn threads(running: &Running) -> u64 {
     status(&running.id(), "Threads:")
 }

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::processes::*;
 use crate::visitor::*;
@@ -11,19 +11,30 @@ use crate::visitor::*;
 /// A container that is paused, a debugger, a laptop that sleeps: the clock goes on while the process does not.
 #[test]
 fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() {
-    let echo = start(&["--idle-timeout", "150ms", "echo"], |_| {});
+    let timeout = Duration::from_millis(200);
+    let echo = start(&["--idle-timeout", "200ms", "echo"], |_| {});
     let signal = |name: &str| {
-        let mut shell = Command::new("sh");
-        assert!(shell.args(["-c", &format!("kill {name} {}", echo.id())]).status().unwrap().success());
+        assert!(Command::new("kill").args(["-s", name, &echo.id()]).status().unwrap().success());
     };
-    for _ in 0..8 {
+    let mut paused = 0;
+    for _ in 0..100 {
         let mut client = connect_until_served(echo.addr);
-        signal("-STOP");
+        let served = Instant::now();
+        signal("STOP");
+        // On a busy machine the client may be idle before the process is paused: then tries again.
+        let in_time = served.elapsed() < timeout / 2;
         client.write_all(b"pong").unwrap();
-        thread::sleep(Duration::from_millis(180)); // longer than the timeout
-        signal("-CONT");
-        let mut back = [0; 4];
-        client.read_exact(&mut back).expect("the session goes on");
-        assert_eq!(&back, b"pong");
+        thread::sleep(timeout + timeout / 4);
+        signal("CONT");
+        if in_time {
+            let mut back = [0; 4];
+            client.read_exact(&mut back).expect("the session goes on");
+            assert_eq!(&back, b"pong");
+            paused += 1;
+        }
+        if paused == 6 {
+            return;
+        }
     }
+    skipped("the process cannot be paused within 100 ms: too little processor time");
 }
