@@ -315,48 +315,53 @@ fn tools(effort: Effort) {
     }
 }
 
+/// A relay and what it is compared with: the first of each group is its baseline.
+type Relay = (&'static str, Option<Contender>, &'static str);
+
 fn relay(effort: Effort) {
     let total = (256 << 20) / effort.less;
-    heading(&format!("relay: {} MiB there and back in 64 KiB writes; MiB/s, ratio to socat", total >> 20));
+    heading(&format!(
+        "relay: {} MiB there and back in 64 KiB writes; MiB/s, ratio to the first",
+        total >> 20
+    ));
     // One target for each forwarder, because a plain loop serves one client at a time.
     let targets = [Contender::own(&["loop", "262144"]), Contender::own(&["loop", "262144"])];
-    let pairs = [
-        (
-            ["socat EXEC:cat", "single-server exec -- cat"],
-            [Contender::tool("socat"), Some(Contender::ours(&["exec", "--", "cat"]))],
-        ),
-        (
-            ["socat TCP:", "single-server forward"],
-            [
-                Contender::socat_to(targets[0].addr),
-                Some(Contender::ours(&["forward", &targets[1].addr.to_string()])),
-            ],
-        ),
+    let ours = |arguments: &[&str]| Some(Contender::ours(arguments));
+    let relays: [Vec<Relay>; 3] = [
+        vec![
+            ("socat EXEC:cat", Contender::tool("socat"), ""),
+            ("single-server exec -- cat", ours(&["exec", "--", "cat"]), ">= 1.0"),
+        ],
+        vec![
+            ("xinetd, /bin/cat", Contender::tool("xinetd"), ""),
+            ("tcpserver, /bin/cat", Contender::tool("tcpserver"), ""),
+            ("single-server exec --inetd -- cat", ours(&["exec", "--inetd", "--", "cat"]), ">= 1.0"),
+        ],
+        vec![
+            ("socat TCP:", Contender::socat_to(targets[0].addr), ""),
+            ("single-server forward", ours(&["forward", &targets[1].addr.to_string()]), ">= 1.0"),
+        ],
     ];
-    for (names, contenders) in &pairs {
-        let (socat, ours) = match contenders {
-            [Some(socat), Some(ours)] => (socat, ours),
-            _ => {
-                println!("  socat is not installed or failed to start, so there is no baseline");
-                continue;
-            }
-        };
+    for group in &relays {
+        for (name, _, _) in group.iter().filter(|(_, contender, _)| contender.is_none()) {
+            println!("  SKIPPED {name}: not installed, or failed to start");
+        }
+        let present: Vec<_> = group
+            .iter()
+            .filter_map(|(name, contender, target)| Some((name, contender.as_ref()?, target)))
+            .collect();
         let measure = |contender: &Contender| {
+            // After a session some tools need a moment to notice that the process has exited.
+            thread::sleep(Duration::from_millis(300));
             let time = stream_through(contender.addr, total, 65536).expect("every byte comes back");
             mib_per_second(total, time)
         };
-        let each: &mut [&mut dyn FnMut() -> f64] = &mut [
-            &mut || {
-                // After a session socat needs a moment to notice that its child has exited.
-                thread::sleep(Duration::from_millis(300));
-                measure(socat)
-            },
-            &mut || measure(ours),
-        ];
-        let results = alternate(effort.rounds, each);
-        row(names[0], &format!("{:.0}", median(results[0].clone())), Some(1.0), "");
-        let speed = format!("{:.0}", median(results[1].clone()));
-        row(names[1], &speed, Some(ratio(&results[1], &results[0])), ">= 1.0");
+        let mut each: Vec<_> = present.iter().map(|(_, contender, _)| move || measure(contender)).collect();
+        let mut each: Vec<&mut dyn FnMut() -> f64> = each.iter_mut().map(|f| f as _).collect();
+        let results = alternate(effort.rounds, &mut each);
+        for ((name, _, target), result) in present.iter().zip(&results) {
+            row(name, &format!("{:.0}", median(result.clone())), Some(ratio(result, &results[0])), target);
+        }
     }
 }
 

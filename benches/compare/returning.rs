@@ -21,6 +21,7 @@ pub fn returning(effort: Effort) {
     let contenders = [
         ("single-server echo", Some(Contender::ours(&["echo"]))),
         ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
+        ("single-server exec --inetd -- cat", Some(Contender::ours(&["exec", "--inetd", "--", "cat"]))),
         ("xinetd, instances = 1, /bin/cat", Contender::tool("xinetd")),
     ];
     for (name, contender) in &contenders {
