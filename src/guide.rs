@@ -1,22 +1,63 @@
 //! The guide: pages without code of their own, whose examples are run as tests.
 //!
-//! - [`embedding`]: the server inside a program, with three complete ones
-//! - [`how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
+//! - [`embedding`]: the server inside a program, sessions or messages, and complete programs
+//! - [`how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who change it
+//! - [`decisions`]: what was tried and rejected, and the figures that decided
+//! - [`recipes`]: complete commands for common devices and services; [`coming_from`]: for users of other tools
+//! - [`promises`]: what the server guarantees, each with its test; [`performance`]: how fast it is
 //! - [`platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`panics`]: what happens when something panics
+//! - [`kamaelia`]: where the parts of Kamaelia's component are; [`changes`]: what each version changed
 
 pub mod embedding {
     #![doc = include_str!("guide/embedding.md")]
 }
 
-pub mod how_it_works {
-    #![doc = include_str!("guide/naive.md")]
-    #![doc = "```"]
-    #![doc = include_str!("guide/naive.rs")]
-    #![doc = "```"]
-    #![doc = include_str!("guide/failures.md")]
-    #![doc = include_str!("guide/protocol.md")]
+/// A page whose links lead to files in the repository. Of two definitions of a link, Markdown takes the first one, so the
+/// definitions in front make the same links lead to pages here.
+macro_rules! page {
+    ($name:ident, $file:literal) => {
+        #[doc = include_str!("guide/stages/links.md")]
+        #[doc = include_str!($file)]
+        pub mod $name {}
+    };
 }
+
+/// A stage of the course: its page, and its program, which the page only links to. Only the first one is unfolded.
+macro_rules! stage {
+    ($name:ident $($open:literal)?) => {
+        #[doc = include_str!("guide/stages/links.md")]
+        #[doc = include_str!(concat!("guide/stages/", stringify!($name), ".md"))]
+        ///
+        /// # The program
+        ///
+        #[doc = concat!("<details", $($open,)? "><summary>All of it</summary>")]
+        ///
+        /// ```rust,no_run
+        #[doc = include_str!(concat!("guide/stages/", stringify!($name), ".rs"))]
+        /// ```
+        ///
+        /// </details>
+        pub mod $name {}
+    };
+}
+
+#[doc = include_str!("guide/stages/links.md")]
+#[doc = include_str!("guide/how_it_works.md")]
+pub mod how_it_works {
+    stage!(s0_naive " open");
+    stage!(s1_told);
+    stage!(s2_whole);
+    stage!(s3_one_end);
+    stage!(s4_arrives);
+    stage!(s5_bounded);
+    stage!(s6_back_at_once);
+    stage!(s7_stops);
+    page!(beyond, "guide/stages/beyond.md");
+    page!(protocol, "guide/protocol.md");
+}
+
+page!(decisions, "guide/decisions.md");
 
 pub mod platforms {
     #![doc = include_str!("guide/platforms.md")]
@@ -24,4 +65,28 @@ pub mod platforms {
 
 pub mod panics {
     #![doc = include_str!("guide/panics.md")]
+}
+
+pub mod recipes {
+    #![doc = include_str!("guide/recipes.md")]
+}
+
+pub mod coming_from {
+    #![doc = include_str!("guide/coming_from.md")]
+}
+
+pub mod promises {
+    #![doc = include_str!("guide/promises.md")]
+}
+
+pub mod performance {
+    #![doc = include_str!("guide/performance.md")]
+}
+
+pub mod kamaelia {
+    #![doc = include_str!("guide/kamaelia.md")]
+}
+
+pub mod changes {
+    #![doc = include_str!("guide/changes.md")]
 }

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use single_server::SingleServer;
-//! use std::io::{BufRead, Write};
+//! use std::io::Write;
 //!
 //! let mut server = SingleServer::bind("127.0.0.1:0")?; // port 0: any free port
 //! # let (addr, control) = (server.local_addr(), server.control());
@@ -15,9 +15,9 @@
 //! #     control.stop();
 //! #     Ok(heard)
 //! # });
-//! server.serve(|session| {
+//! server.serve(|session| -> std::io::Result<()> {
 //!     let mut out = session.inbox();
-//!     for line in session.lines() {
+//!     for line in session.bounded_lines(1024) {
 //!         writeln!(out, "hello, {}", line?)?; // an error ends this session only
 //!     }
 //!     Ok(())
@@ -30,11 +30,11 @@
 //! |---|---|
 //! | [`SingleServer`] | the server; [`accept`](SingleServer::accept) and [`serve`](SingleServer::serve) take one session at a time |
 //! | [`Options`], [`Busy`], [`Prefix`] | its settings: what happens to a second client, timeouts, who is allowed |
-//! | [`Session`] | one client's connection: `Read`, `BufRead` and `Write` |
-//! | [`Outbox`], [`Message`], [`Chunk`] | the same as messages: what clients send, and when they come and go |
+//! | [`Session`], [`BoundedLines`] | one client's connection: `Read`, `BufRead` and `Write` |
+//! | [`Outbox`], [`Message`], [`End`], [`Chunk`] | the same as messages: what clients send, and when they come and go |
 //! | [`Inbox`], [`SendError`] | sends to the client, from any thread |
-//! | [`Client`], [`End`] | name one session in a message; dropping the [`End`] closes its connection |
-//! | [`Control`] | ends the session, drains or stops the server, from any thread; never waits |
+//! | [`Client`], [`Traffic`] | one session: ends it, from any thread, and tells how it goes |
+//! | [`Control`] | drains or stops the server, from any thread; never waits |
 //! | [`Signal`], [`Report`], [`Reason`], [`Refusal`] | a log: who came, who was refused, how each session ended |
 //!
 //! **Inbox and outbox are named from the server's side**, as in Kamaelia, where the server is a component that is wired to
@@ -59,12 +59,15 @@
 //!
 //! # Guide
 //!
-//! - [`guide::embedding`]: the server inside your program, with three complete examples
-//! - [`guide::how_it_works`]: a course, from a naive server to this one; then the protocol, for those who change it
+//! - [`guide::embedding`]: the server inside your program, sessions or messages, and complete programs
+//! - [`guide::how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who
+//!   change it
+//! - [`guide::decisions`]: what was tried and rejected, and the figures that decided
+//! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`guide::panics`]: what happens when something panics
 //!
-//! The README describes the command, and lists the limits and the promises.
+//! The README describes the command and lists the limits; [`guide::recipes`] has more commands.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -79,13 +82,20 @@ mod server;
 
 /// What the application holds.
 mod handles {
+    pub(crate) mod client;
     pub(crate) mod control;
     pub(crate) mod inbox;
     pub(crate) mod message;
     pub(crate) mod outbox;
+
+    // The documentation lists the methods of `Session` in this order.
     pub(crate) mod session;
+
+    pub(crate) mod bounded_lines;
     mod session_io;
     mod session_stream;
+
+    mod session_end;
 }
 
 /// One file a thread.
@@ -127,6 +137,7 @@ mod state {
 
 /// The connection, and what differs from one system to the other.
 mod net {
+    pub(crate) mod address;
     pub(crate) mod connection;
     pub(crate) mod timeout;
     #[cfg(windows)]
@@ -142,6 +153,7 @@ mod values {
     pub(crate) mod seen;
     pub(crate) mod signal;
     pub(crate) mod subscribers;
+    pub(crate) mod traffic;
 }
 
 /// Locks and waiting.
@@ -151,9 +163,11 @@ mod sync {
 }
 
 pub use echo::echo;
+pub use handles::bounded_lines::BoundedLines;
+pub use handles::client::Client;
 pub use handles::control::Control;
 pub use handles::inbox::{Inbox, SendError};
-pub use handles::message::{Client, End, Message};
+pub use handles::message::{End, Message};
 pub use handles::outbox::{Messages, Outbox};
 pub use handles::session::{Chunks, Session};
 pub use server::SingleServer;
@@ -161,6 +175,7 @@ pub use values::chunk::Chunk;
 pub use values::options::{Busy, Options};
 pub use values::prefix::{ParsePrefixError, Prefix};
 pub use values::signal::{Reason, Refusal, Report, Signal};
+pub use values::traffic::Traffic;
 
 /// What may go to other threads, checked when this is compiled.
 const _: () = {

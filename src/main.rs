@@ -5,31 +5,43 @@
 
 mod command {
     pub mod args;
+    pub mod buffer;
+    pub mod dialer;
     pub mod draft;
+    pub mod endpoint;
+    pub mod environment;
     pub mod exec;
+    pub mod exit;
     pub mod forward;
     pub mod help;
     #[cfg(unix)]
     pub mod inetd;
+    pub mod inherited;
     pub mod log;
     pub mod parser;
+    pub mod patience;
     pub mod pipe;
     #[cfg(not(unix))]
     pub mod pipes;
+    pub mod process;
     pub mod reaper;
     pub mod relay;
     pub mod request;
     #[cfg(unix)]
     pub mod socket_pair;
+    pub mod storm;
     pub mod stream;
     // How a timeout is reported is a fact of the system, which the library and the command both need.
     #[path = "../net/timeout.rs"]
     pub mod timeout;
     pub mod values;
+    pub mod watch;
 
     /// How it went with a client.
     pub enum Outcome {
         Served,
+        /// The same, and there is nothing for another client.
+        Last,
         /// The process or the target failed. The log says how; the next client may be served.
         Failed,
         /// No client can be served any more.
@@ -39,15 +51,17 @@ mod command {
 
 use std::env;
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use command::args;
+use command::dialer::Dialer;
 use command::exec::{self, Exec};
 use command::forward::Forward;
+use command::inherited;
 use command::log::{Complaints, Log};
+use command::patience;
 use command::pipe::Pipe;
 use command::reaper::Reaper;
 use command::request::{Args, Command, Listen, Request};
@@ -55,13 +69,13 @@ use command::Outcome;
 use single_server::{Options, Session, SingleServer};
 
 /// How long the last client has to read its last bytes when the server stops.
-const LINGER: Duration = Duration::from_secs(5);
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let args = match args::parse(env::args_os().skip(1)) {
         Ok(Request::Run(args)) => *args,
         Ok(Request::Print(text)) => {
-            return match io::stdout().write_all(text.as_bytes()) {
+            return match patience::write_all(&mut io::stdout(), text.as_bytes()) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(_) => ExitCode::FAILURE,
             }
@@ -76,7 +90,11 @@ fn main() -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             let _ = writeln!(io::stderr(), "single-server: {e}");
-            ExitCode::FAILURE
+            match e.kind() {
+                // Such as a standard input that is no socket: no restart would help.
+                io::ErrorKind::InvalidInput => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -89,28 +107,43 @@ fn run(args: Args) -> io::Result<bool> {
     if let Command::Exec { ref program, .. } = args.command {
         exec::check(program)?;
     }
+    if matches!(args.command, Command::Pipe { .. }) && inherited::is_stdout_a_listener() {
+        let what = "standard output is a listening socket, too; connect it to something else";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    }
     let on_demand = matches!(args.command, Command::Forward { .. } | Command::Exec { inetd: true, .. });
-    let mut server = listen(args.options.linger(LINGER).read_on_demand(on_demand), args.listen)?;
-    let complaints = Complaints::default();
-    let log = Log::start(&server, complaints.clone(), args.quiet)?;
+    let mut server = listen(args.options.stop_timeout(STOP_TIMEOUT).read_on_demand(on_demand), args.listen)?;
+    let complaints = Complaints::new(args.quiet);
+    let log = Log::start(&server, complaints.clone())?;
     let idle_timeout = args.idle_timeout;
     let mut pipe = None;
     let mut serve: Box<Serve> = match args.command {
         Command::Echo => Box::new(echo),
-        Command::Pipe(direction) => {
-            let started = Pipe::start(direction, server.inbox(), server.control(), LINGER)?;
+        Command::Pipe { direction, live } => {
+            let ends = (server.inbox(), server.control());
+            let started = Pipe::start(direction, live, ends, complaints.clone(), STOP_TIMEOUT)?;
             let started = Arc::new(started);
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        Command::Exec { program, arguments, stderr, inetd } => {
-            let (complaints, reaper) = (complaints.clone(), Reaper::default());
-            let exec = Exec { program, arguments, stderr, inetd, idle_timeout, complaints, reaper };
+        Command::Exec { program, arguments, stderr, inetd, exit_timeout } => {
+            let (complaints, control, reaper) = (complaints.clone(), server.control(), Reaper::default());
+            let exec = Exec {
+                program,
+                arguments,
+                stderr,
+                inetd,
+                idle_timeout,
+                exit_timeout,
+                complaints,
+                control,
+                reaper,
+            };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {
-            let (complaints, control, spare) = (complaints.clone(), server.control(), None);
-            let mut forward = Forward { target, retry, idle_timeout, complaints, control, spare };
+            let (complaints, dialer) = (complaints.clone(), Dialer::new(target, server.control()));
+            let forward = Forward { dialer, retry, idle_timeout, complaints };
             Box::new(move |session| forward.serve(session))
         }
     };
@@ -119,20 +152,23 @@ fn run(args: Args) -> io::Result<bool> {
     let mut well = false;
     while let Some(mut session) = server.accept() {
         let outcome = serve(&mut session);
-        well = matches!(outcome, Outcome::Served);
-        if let Outcome::Fatal(error) = outcome {
+        well = matches!(outcome, Outcome::Served | Outcome::Last);
+        if let Outcome::Fatal(ref error) = outcome {
             complaints.add(format!("single-server: {error}"));
             break;
         }
-        if args.once {
-            // `stop` would give a slow client no longer than the linger time.
+        if args.once || matches!(outcome, Outcome::Last) {
+            // `stop` would give a slow client no longer than the stop timeout.
             session.close();
             break;
         }
     }
-    if let Some(error) = pipe.and_then(|pipe| pipe.error()) {
-        complaints.add(format!("single-server: {error}"));
-        well = false;
+    if let Some(pipe) = pipe {
+        well |= pipe.is_drained();
+        if let Some(error) = pipe.error() {
+            complaints.add(format!("single-server: {error}"));
+            well = false;
+        }
     }
     // An error means that the acceptor of a shared socket could not be woken. It ends with this process.
     let _ = server.stop();
@@ -150,7 +186,7 @@ fn echo(session: &mut Session) -> Outcome {
 fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {
     let addresses = match listen {
         Listen::On(addresses) => addresses,
-        Listen::Stdin => return options.listen_on(inherited()?),
+        Listen::Stdin => return options.listen_on(inherited::listener()?),
     };
     options.bind(&addresses[..]).map_err(|e| {
         let privileged = addresses.iter().any(|addr| (1..1024).contains(&addr.port()));
@@ -166,36 +202,4 @@ fn listen(options: Options, listen: Listen) -> io::Result<SingleServer> {
         };
         io::Error::new(e.kind(), format!("{e}; {remedy}"))
     })
-}
-
-/// The listening socket that a supervisor has passed as standard input.
-#[cfg(unix)]
-fn inherited() -> io::Result<TcpListener> {
-    use std::net::TcpStream;
-    use std::os::unix::io::AsFd;
-
-    let cannot =
-        |e: io::Error| io::Error::new(e.kind(), format!("cannot use standard input as a socket: {e}"));
-    let socket = io::stdin().as_fd().try_clone_to_owned().map_err(cannot)?;
-    let listener = TcpListener::from(socket);
-    let listening = match listener.local_addr() {
-        // A socket that is connected is not listening; inetd passes such a one with `nowait`.
-        Ok(addr) => {
-            addr.port() != 0
-                && TcpStream::from(std::os::unix::io::OwnedFd::from(listener.try_clone()?))
-                    .peer_addr()
-                    .is_err()
-        }
-        Err(_) => false,
-    };
-    if !listening {
-        let what = "standard input is not a listening TCP socket; pass one, or give --listen a port";
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-    }
-    Ok(listener)
-}
-
-#[cfg(not(unix))]
-fn inherited() -> io::Result<TcpListener> {
-    Err(io::Error::new(io::ErrorKind::Unsupported, "--listen stdin works on Unix only"))
 }

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::handles::client::Client;
 use crate::handles::control::Control;
 use crate::handles::inbox::Inbox;
-use crate::handles::message::Client;
 use crate::handles::outbox::Outbox;
 use crate::handles::session::Session;
 use crate::state::channels::PARCELS;
@@ -30,11 +30,11 @@ const STACK: usize = 256 * 1024;
 /// A TCP server that serves one client at a time.
 ///
 /// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own. Use it
-/// in one of two ways:
+/// in one of two ways, between which [the guide](crate::guide::embedding) helps to choose:
 ///
-/// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
 /// - As connections: take one [`Session`] after the other from [`accept`](SingleServer::accept), or let
 ///   [`serve`](SingleServer::serve) do that; read from it and write to it.
+/// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
 ///
 /// # Examples
 ///
@@ -53,7 +53,7 @@ const STACK: usize = 256 * 1024;
 ///     match message {
 ///         Message::Connected(client) => inbox = client.inbox(), // to this client, or to nobody
 ///         Message::Data(chunk) => inbox.send(chunk.to_ascii_uppercase())?,
-///         Message::ProducerFinished(_) => break, // dropping it closes the connection
+///         Message::End(_) => break, // dropping it closes the connection
 ///         _ => {}
 ///     }
 /// }
@@ -87,7 +87,7 @@ impl SingleServer {
     /// println!("listening on {}", server.local_addr());
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
+    pub fn bind(addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         Options::new().bind(addr)
     }
 
@@ -113,42 +113,18 @@ impl SingleServer {
     }
 
     /// Returns the address that the server listens on, with the actual port.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-    /// assert_ne!(server.local_addr().port(), 0);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.slot.local_addr
     }
 
     /// Returns whether a client is connected now.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert!(!server.is_busy());
-    /// let control = server.control();
-    /// let client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept();
-    /// assert!(control.is_busy());
-    /// # drop((session, client));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     #[must_use]
     pub fn is_busy(&self) -> bool {
         self.slot.is_busy()
     }
 
-    /// Returns the client that is connected now; its inbox leads to that client or to nobody.
+    /// Returns the client that is connected now, to send to it and to nobody else, or to end its session.
     ///
     /// # Examples
     ///
@@ -165,7 +141,7 @@ impl SingleServer {
     /// ```
     #[must_use]
     pub fn client(&self) -> Option<Client> {
-        self.slot.current().map(|record| Client::new(&self.slot, record))
+        Client::current(&self.slot)
     }
 
     /// Returns an inbox that leads to the current client, or to the next one if nobody is connected.
@@ -183,18 +159,6 @@ impl SingleServer {
     }
 
     /// Returns the receiving end: everything that clients send, and when they come and go.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Message, SingleServer};
-    /// use std::net::TcpStream;
-    ///
-    /// let server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// assert!(matches!(server.outbox().recv(), Ok(Message::Connected(_))));
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     #[must_use]
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
@@ -226,7 +190,7 @@ impl SingleServer {
         self.slot.signals.subscribe()
     }
 
-    /// Returns a handle that lets any thread end the current session or the server.
+    /// Returns a handle that lets any thread stop the server, wake the application, or find out who is connected.
     ///
     /// # Examples
     ///
@@ -278,26 +242,7 @@ impl SingleServer {
         self.next_session(None).ok()
     }
 
-    /// Returns the session of the next client, if one has connected.
-    ///
-    /// # Errors
-    ///
-    /// [`RecvTimeoutError::Timeout`] if none has, [`RecvTimeoutError::Disconnected`] when the server has been stopped.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert!(server.try_accept().is_err());
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_accept(&mut self) -> Result<Session<'_>, RecvTimeoutError> {
-        self.next_session(Some(Instant::now()))
-    }
-
-    /// Waits for the next client, but not longer than `timeout`.
+    /// Waits for the next client, but not longer than `timeout`; with zero, returns at once.
     ///
     /// # Errors
     ///
@@ -331,46 +276,75 @@ impl SingleServer {
 
     /// Calls `serve` with one session after the other, until the server is stopped.
     ///
-    /// An error ends that session and not the server. To stop the server from within, use its [`Control`].
+    /// What the closure returns decides how the session ends:
+    ///
+    /// - `Ok(())` [finishes](Client::finish) it: everything written is sent, and then the connection is closed.
+    /// - An error [aborts](Client::abort) it, and is signalled as [`Signal::Failed`]. What has not been sent is discarded, and the
+    ///   client sees a reset if it has sent something that is unread, or sends more: the answer does not look complete. Then the
+    ///   next client is served. Any error that can be displayed will do; a closure that uses `?` has to name its type. To tell
+    ///   the client what is wrong, write that and return `Ok(())`.
+    ///
+    /// To stop the server from within the closure, take a [`Control`] before, call its [`stop`](Control::stop), and return:
+    /// what was written is still sent, within the [stop timeout](Options::stop_timeout).
+    ///
+    /// The closure borrows the session, so it cannot [`close`](Session::close) it. For a report of each session, use
+    /// [`accept`](SingleServer::accept) in a loop, or subscribe to the [signals](SingleServer::signal).
     ///
     /// # Examples
     ///
     /// ```
     /// use single_server::SingleServer;
-    /// use std::io::{BufRead, Write};
+    /// use std::error::Error;
+    /// use std::io::Write;
     /// # use std::io::Read;
     /// # use std::net::{Shutdown, TcpStream};
     ///
     /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// # let (addr, control) = (server.local_addr(), server.control());
-    /// # let client = std::thread::spawn(move || -> std::io::Result<String> {
-    /// #     let mut client = TcpStream::connect(addr)?;
-    /// #     client.write_all(b"world\n")?;
-    /// #     client.shutdown(Shutdown::Write)?;
-    /// #     let mut answer = String::new();
-    /// #     client.read_to_string(&mut answer)?;
-    /// #     control.stop();
-    /// #     Ok(answer)
+    /// let control = server.control();
+    /// # let (addr, signals) = (server.local_addr(), server.signal());
+    /// # let clients = std::thread::spawn(move || -> std::io::Result<Vec<String>> {
+    /// #     let mut answers = Vec::new();
+    /// #     for question in ["20\n1\n", "20\nx\n", "quit\n"] {
+    /// #         let mut client = TcpStream::connect(addr)?;
+    /// #         client.write_all(question.as_bytes())?;
+    /// #         client.shutdown(Shutdown::Write)?;
+    /// #         let mut answer = String::new();
+    /// #         let _ = client.read_to_string(&mut answer);
+    /// #         answers.push(answer);
+    /// #     }
+    /// #     Ok(answers)
     /// # });
-    /// server.serve(|session| {
+    /// server.serve(|session| -> Result<(), Box<dyn Error>> {
     ///     let mut out = session.inbox();
-    ///     for line in session.lines() {
-    ///         writeln!(out, "hello, {}", line?)?;
+    ///     for line in session.bounded_lines(100) {
+    ///         let line = line?; // too long, or the connection has broken
+    ///         if line == "quit" {
+    ///             control.stop();
+    ///             break;
+    ///         }
+    ///         let number: u32 = line.parse()?; // the session is aborted, and the signal says "invalid digit found in string"
+    ///         writeln!(out, "{}", u64::from(number) + 1)?;
     ///     }
     ///     Ok(())
     /// });
-    /// # assert_eq!(client.join().unwrap()?, "hello, world\n");
+    /// # assert_eq!(clients.join().unwrap()?[0], "21\n2\n");
+    /// # let failed = signals.iter().find(|signal| matches!(signal, single_server::Signal::Failed { .. }));
+    /// # assert!(failed.unwrap().to_string().ends_with(": invalid digit found in string"));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn serve(&mut self, mut serve: impl FnMut(&mut Session<'_>) -> io::Result<()>) {
+    pub fn serve<E: fmt::Display>(&mut self, mut serve: impl FnMut(&mut Session<'_>) -> Result<(), E>) {
+        let slot = self.slot.clone();
         while let Some(mut session) = self.accept() {
-            // The error concerns one client only. Dropping the session ends it.
-            let _ = serve(&mut session);
+            if let Err(error) = serve(&mut session) {
+                // In this order: a subscriber learns of the error before the end that it causes.
+                slot.signals.send(Signal::failed(session.client().peer_addr(), error));
+                session.client().abort();
+            }
         }
     }
 
     /// Stops the server: closes the listener, sends the current client what the inbox has accepted for it, for at most the
-    /// [`linger`](Options::linger) time, and waits until the threads have exited.
+    /// [stop timeout](Options::stop_timeout), and waits until the threads have exited.
     ///
     /// Afterwards the port can be bound again and all handles are closed; what was left in the outbox is dropped. Stopping
     /// twice is no error. Dropping the server stops it, too.
@@ -452,12 +426,12 @@ impl Options {
     /// assert!(error.to_string().starts_with("cannot listen on 127.0.0.1:"), "{error}");
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn bind(self, addr: impl ToSocketAddrs + fmt::Debug) -> io::Result<SingleServer> {
+    pub fn bind(self, addr: impl ToSocketAddrs) -> io::Result<SingleServer> {
         self.check()?;
         let addrs = addr.to_socket_addrs();
         let addrs =
             addrs.map_err(|e| io::Error::new(e.kind(), format!("cannot resolve the address: {e}")))?;
-        let nothing = format!("{addr:?} has no address to listen on");
+        let nothing = "there is no address to listen on; give at least one";
         let mut refused = io::Error::new(io::ErrorKind::InvalidInput, nothing);
         for addr in addrs {
             match TcpListener::bind(addr) {

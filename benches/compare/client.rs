@@ -2,84 +2,79 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::contender::{connect, numbered};
+use crate::contender::connect;
+use crate::inbox_servers::numbered;
 
 /// Bytes with a long period, so lost, repeated or swapped bytes show.
 pub struct Pattern(Vec<u8>);
 
 /// Prime, so that no power of two divides the period.
 const PERIOD: usize = 251 * 257;
+/// The client's writes.
+const PIECE: usize = 64 * 1024;
+/// The client's reads.
+const BUFFER: usize = 256 * 1024;
 
 impl Pattern {
-    /// A pattern to take pieces of up to `longest` bytes from.
-    pub fn new(longest: usize) -> Pattern {
-        Pattern((0..PERIOD + longest).map(|i| i % PERIOD).map(|i| ((i % 251) ^ (i / 251)) as u8).collect())
+    pub fn new() -> Pattern {
+        Pattern((0..PERIOD + BUFFER).map(|i| i % PERIOD).map(|i| ((i % 251) ^ (i / 251)) as u8).collect())
     }
 
-    pub fn at(&self, position: usize, length: usize) -> &[u8] {
+    fn at(&self, position: usize, length: usize) -> &[u8] {
         let start = position % PERIOD;
         &self.0[start..start + length]
     }
-}
 
-/// Sends `total` bytes in pieces of `piece`, half-closes, reads them back and checks every byte. Returns the time from
-/// the first write to the server's FIN.
-pub fn stream_through(addr: SocketAddr, total: usize, piece: usize) -> io::Result<Duration> {
-    let mut stream = connect(addr);
-    let mut sending = stream.try_clone()?;
-    let pattern = Pattern::new(piece.max(256 * 1024));
-    let began = Instant::now();
-    thread::scope(|scope| {
-        let pattern = &pattern;
-        let sender = scope.spawn(move || -> io::Result<()> {
+    /// Sends `total` bytes, half-closes, reads them back and checks every byte. Returns the time from the first write to
+    /// the server's FIN.
+    pub fn stream_through(&self, addr: SocketAddr, total: usize) -> io::Result<Duration> {
+        let mut stream = connect(addr);
+        let mut sending = stream.try_clone()?;
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let sender = scope.spawn(move || -> io::Result<()> {
+                for position in (0..total).step_by(PIECE) {
+                    sending.write_all(self.at(position, PIECE.min(total - position)))?;
+                }
+                sending.shutdown(Shutdown::Write)
+            });
+            let mut buffer = vec![0; BUFFER];
             let mut position = 0;
-            while position < total {
-                let length = piece.min(total - position);
-                sending.write_all(pattern.at(position, length))?;
-                position += length;
+            loop {
+                let count = stream.read(&mut buffer)?;
+                if count == 0 {
+                    break;
+                }
+                if buffer[..count] != *self.at(position, count) {
+                    let what = format!("wrong bytes near {position}");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+                }
+                position += count;
             }
-            sending.shutdown(Shutdown::Write)
-        });
-        let mut buffer = vec![0; 256 * 1024];
-        let mut position = 0;
-        loop {
-            let count = stream.read(&mut buffer)?;
-            if count == 0 {
-                break;
+            sender.join().expect("the sender does not panic")?;
+            if position != total {
+                let what = format!("{position} of {total} bytes came back");
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
             }
-            if buffer[..count] != *pattern.at(position, count) {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("wrong bytes near {position}"),
-                ));
-            }
-            position += count;
-        }
-        sender.join().expect("the sender does not panic")?;
-        if position != total {
-            let what = format!("{position} of {total} bytes came back");
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, what));
-        }
-        Ok(began.elapsed())
-    })
+            Ok(began.elapsed())
+        })
+    }
 }
 
-/// Sends 64 bytes and waits for their echo, `count` times. Returns the sorted times.
+/// Sends 64 bytes and waits for their echo, `count` times. Returns the times.
 pub fn round_trips(stream: &mut TcpStream, count: usize) -> Vec<Duration> {
-    let mut times = Vec::with_capacity(count);
     let (sent, mut back) = ([7; 64], [0; 64]);
-    for _ in 0..count {
+    let trips = (0..count).map(|_| {
         let began = Instant::now();
         stream.write_all(&sent).expect("the server reads");
         stream.read_exact(&mut back).expect("the server answers");
-        times.push(began.elapsed());
-    }
-    times.sort();
-    times
+        began.elapsed()
+    });
+    trips.collect()
 }
 
 /// Reads `count` numbered messages and checks their order. Returns the time from the connect to the last message.
@@ -104,8 +99,19 @@ pub fn read_numbered(addr: SocketAddr, count: u64) -> Duration {
     began.elapsed()
 }
 
-/// Runs `measure` while `threads` threads knock in a loop. Returns its result and the number of knocks.
-pub fn during_knocks<T>(addr: SocketAddr, threads: usize, measure: impl FnOnce() -> T) -> (T, usize) {
+/// Reads `count` numbered messages, and one more, whose number it returns.
+pub fn read_last_number(addr: SocketAddr, count: u64) -> u64 {
+    // The server is sending them now, and would be disturbed.
+    thread::sleep(Duration::from_millis(1));
+    let mut messages = Vec::new();
+    connect(addr).read_to_end(&mut messages).expect("the server sends and closes");
+    let (all, last) = messages.split_at(count as usize * 32);
+    assert!((0..count).map(numbered).eq(all.chunks_exact(32)), "the messages are not in order");
+    u64::from_be_bytes(last[..8].try_into().expect("eight bytes"))
+}
+
+/// Runs `measure` while another thread knocks in a loop.
+pub fn during_knocks<T>(addr: SocketAddr, measure: impl FnOnce() -> T) -> T {
     /// Ends the knocking, also if `measure` panics.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
@@ -114,19 +120,14 @@ pub fn during_knocks<T>(addr: SocketAddr, threads: usize, measure: impl FnOnce()
         }
     }
     let over = AtomicBool::new(false);
-    let knocks = AtomicUsize::new(0);
     thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !over.load(Ordering::Relaxed) {
-                    knock(addr);
-                    knocks.fetch_add(1, Ordering::Relaxed);
-                }
-            });
-        }
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                knock(addr);
+            }
+        });
         let _over = Over(&over);
-        let result = measure();
-        (result, knocks.load(Ordering::Relaxed))
+        measure()
     })
 }
 
@@ -152,4 +153,17 @@ pub fn session(addr: SocketAddr) -> bool {
         Ok(back == b"hello")
     };
     visit().unwrap_or(false)
+}
+
+/// A session with pauses, in which the server's threads go to sleep.
+pub fn slow_session(addr: SocketAddr) {
+    let pause = || thread::sleep(Duration::from_millis(2));
+    let mut stream = connect(addr);
+    pause();
+    round_trips(&mut stream, 1);
+    pause();
+    stream.shutdown(Shutdown::Write).expect("the server has not reset the connection");
+    let rest = stream.read(&mut [0]).expect("the server closes");
+    assert_eq!(rest, 0);
+    pause();
 }

@@ -1,21 +1,19 @@
-//! The servers that are measured, each in a process of its own: the command, the plain loops it is compared with, and
-//! small programs that use the library.
+//! A server that is measured, in a process of its own: how it is started, and what the system knows of its process.
 
 use std::env;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::sync::mpsc::{sync_channel, Receiver, TryRecvError};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
-
-use single_server::{Message, Options, SingleServer};
 
 /// A server in a process of its own, killed on drop.
 pub struct Contender {
     child: Child,
     pub addr: SocketAddr,
+    /// What a forwarder connects to.
+    target: Option<Box<Contender>>,
 }
 
 impl Contender {
@@ -26,7 +24,7 @@ impl Contender {
         Contender::start(command)
     }
 
-    /// One of the servers in [`serve`].
+    /// One of the bench's own servers.
     pub fn own(what: &[&str]) -> Contender {
         let mut command = Command::new(env::current_exe().expect("this program has a path"));
         command.arg("serve").args(what);
@@ -48,7 +46,7 @@ impl Contender {
         let addr = addr.parse().expect("an address");
         // Read and drop everything else, or the server would block on a full pipe.
         thread::spawn(move || io::copy(&mut lines, &mut io::sink()));
-        Contender { child, addr }
+        Contender { child, addr, target: None }
     }
 
     /// An existing tool that serves `/bin/cat` or its built-in echo to one client at a time; `None` if it is not
@@ -97,7 +95,7 @@ impl Contender {
         command.args(line.split(' ')).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().ok()?;
         let addr = SocketAddr::from(([127, 0, 0, 1], port));
-        let mut contender = Contender { child, addr };
+        let mut contender = Contender { child, addr, target: None };
         let give_up = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect(addr).is_err() {
             if Instant::now() > give_up || !matches!(contender.child.try_wait(), Ok(None)) {
@@ -110,23 +108,50 @@ impl Contender {
         Some(contender)
     }
 
-    /// Resident memory in KiB: the current value and the peak.
-    pub fn memory(&self) -> (u64, u64) {
-        let path = format!("/proc/{}/status", self.child.id());
-        let status = fs::read_to_string(path).unwrap_or_default();
-        let field = |name: &str| {
-            let line = status.lines().find(|line| line.starts_with(name));
-            line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok()).unwrap_or(0)
-        };
-        (field("VmRSS:"), field("VmHWM:"))
+    /// Keeps another contender alive as long as this one.
+    pub fn keeping(mut self, target: Contender) -> Contender {
+        self.target = Some(Box::new(target));
+        self
     }
 
-    /// The processor time used so far, in clock ticks (usually 10 ms).
-    pub fn ticks(&self) -> u64 {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(path).unwrap_or_default();
-        let after_name = stat.rsplit(')').next().unwrap_or("");
-        after_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
+    /// What the command prints for `--help`.
+    pub fn help() -> String {
+        let help = Command::new(env!("CARGO_BIN_EXE_single-server")).arg("--help").output();
+        String::from_utf8_lossy(&help.expect("the command runs").stdout).into_owned()
+    }
+
+    /// The peak of its resident memory, in KiB.
+    pub fn memory(&self) -> Result<u64, String> {
+        self.number_in("status", "VmHWM:")
+    }
+
+    /// How often its threads have gone to sleep.
+    pub fn switches(&self) -> Result<u64, String> {
+        let of_thread =
+            |thread: String| self.number_in(&format!("{thread}/status"), "voluntary_ctxt_switches:");
+        self.threads()?.into_iter().map(of_thread).sum()
+    }
+
+    /// The processor time that its threads have used.
+    pub fn processor_time(&self) -> Result<Duration, String> {
+        let of_thread = |thread: String| self.number_in(&format!("{thread}/schedstat"), "");
+        Ok(Duration::from_nanos(self.threads()?.into_iter().map(of_thread).sum::<Result<u64, String>>()?))
+    }
+
+    /// The folders of its threads in its folder of /proc.
+    fn threads(&self) -> Result<Vec<String>, String> {
+        let path = format!("/proc/{}/task", self.child.id());
+        let entries = fs::read_dir(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+        Ok(entries.flatten().map(|entry| format!("task/{}", entry.file_name().to_string_lossy())).collect())
+    }
+
+    /// The number after this word at the beginning of a line of a file in /proc.
+    fn number_in(&self, file: &str, word: &str) -> Result<u64, String> {
+        let path = format!("/proc/{}/{file}", self.child.id());
+        let text = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+        let rest = text.lines().find_map(|line| line.strip_prefix(word));
+        let number = rest.and_then(|rest| rest.split_whitespace().next()?.parse().ok());
+        number.ok_or_else(|| format!("{path} has no number after {word:?}"))
     }
 }
 
@@ -135,155 +160,6 @@ impl Drop for Contender {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Runs one of the bench's own servers in this process.
-pub fn serve(what: &[&str]) -> ExitCode {
-    let done = match what {
-        ["loop", size] => plain_loop(size.parse().expect("a size")),
-        ["shape"] => bare_shape(),
-        ["drop"] => accept_and_drop(),
-        ["write", count] => write_each(count.parse().expect("a count")),
-        ["inbox", count] => inbox_each(count.parse().expect("a count")),
-        ["session"] => session_echo(),
-        ["options", size, depth] => {
-            options_echo(size.parse().expect("a size"), depth.parse().expect("a depth"))
-        }
-        other => panic!("no such server: {other:?}"),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            eprintln!("{what:?}: {e}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn listen() -> io::Result<TcpListener> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    eprintln!("listening on {}", listener.local_addr()?);
-    Ok(listener)
-}
-
-fn bind(options: Options) -> io::Result<SingleServer> {
-    let server = options.bind("127.0.0.1:0")?;
-    eprintln!("listening on {}", server.local_addr());
-    Ok(server)
-}
-
-/// The baseline: one thread that serves one client after the other with `read` and `write_all`.
-fn plain_loop(size: usize) -> io::Result<()> {
-    let mut buffer = vec![0; size];
-    for stream in listen()?.incoming() {
-        let mut stream = stream?;
-        stream.set_nodelay(true)?;
-        loop {
-            match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => break,
-                Ok(count) if stream.write_all(&buffer[..count]).is_err() => break,
-                Ok(_) => {}
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Three threads and two channels, and nothing else: the minimum that this architecture costs.
-fn bare_shape() -> io::Result<()> {
-    for stream in listen()?.incoming() {
-        let stream = stream?;
-        stream.set_nodelay(true)?;
-        let (outbox, messages) = sync_channel::<Vec<u8>>(4);
-        let (inbox, parcels) = sync_channel(4);
-        thread::scope(|scope| {
-            scope.spawn(
-                move || while patiently(&messages).map_or(false, |message| inbox.send(message).is_ok()) {},
-            );
-            scope.spawn(|| {
-                let parcels = parcels;
-                while patiently(&parcels).map_or(false, |parcel| (&stream).write_all(&parcel).is_ok()) {}
-            });
-            let mut buffer = [0; 65536];
-            while let Ok(count @ 1..) = (&stream).read(&mut buffer) {
-                if outbox.send(buffer[..count].to_vec()).is_err() {
-                    break;
-                }
-            }
-            drop(outbox);
-        });
-    }
-    Ok(())
-}
-
-fn patiently<T>(receiver: &Receiver<T>) -> Option<T> {
-    let until = Instant::now() + Duration::from_micros(50);
-    while Instant::now() < until {
-        match receiver.try_recv() {
-            Err(TryRecvError::Empty) => thread::yield_now(),
-            received => return received.ok(),
-        }
-    }
-    receiver.recv().ok()
-}
-
-/// The fastest possible refusal.
-fn accept_and_drop() -> io::Result<()> {
-    for stream in listen()?.incoming() {
-        drop(stream?);
-    }
-    Ok(())
-}
-
-/// A message of 32 bytes that starts with its number.
-pub fn numbered(number: u64) -> [u8; 32] {
-    let mut message = [b'.'; 32];
-    message[..8].copy_from_slice(&number.to_be_bytes());
-    message
-}
-
-fn write_each(count: u64) -> io::Result<()> {
-    for stream in listen()?.incoming() {
-        let mut stream = stream?;
-        stream.set_nodelay(true)?;
-        for number in 0..count {
-            stream.write_all(&numbered(number))?;
-        }
-    }
-    Ok(())
-}
-
-fn inbox_each(count: u64) -> io::Result<()> {
-    let server = bind(Options::new())?;
-    for message in server.outbox() {
-        if let Message::Connected(client) = message {
-            let inbox = client.inbox();
-            for number in 0..count {
-                inbox.send(numbered(number))?;
-            }
-            server.control().finish();
-        }
-    }
-    Ok(())
-}
-
-fn session_echo() -> io::Result<()> {
-    let mut server = bind(Options::new())?;
-    let mut buffer = vec![0; 256 * 1024];
-    while let Some(mut session) = server.accept() {
-        while let Ok(count) = session.read(&mut buffer) {
-            if count == 0 || session.write_all(&buffer[..count]).is_err() {
-                break;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn options_echo(size: usize, depth: usize) -> io::Result<()> {
-    let server = bind(Options::new().buffer_size(size).depth(depth))?;
-    single_server::echo(&server);
-    Ok(())
 }
 
 /// A server that does not answer for this long is stuck.

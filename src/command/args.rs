@@ -70,6 +70,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
                 let time = value(&mut parser, name, DURATION, values::duration)?;
                 once(name, &mut draft.handover, time)?;
             }
+            "--exit-timeout" => once(name, &mut draft.exit_timeout, timeout(&mut parser, name)?)?,
             "--retry" => once(name, &mut draft.retry, value(&mut parser, name, DURATION, values::duration)?)?,
             "--buffer-size" => {
                 once(name, &mut draft.buffer_size, value(&mut parser, name, SIZE, values::size)?)?;
@@ -79,6 +80,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             }
             "--recv-only" => draft.recv_only = true,
             "--send-only" => draft.send_only = true,
+            "--live" => draft.live = true,
             "--stderr" => draft.stderr = true,
             "--inetd" => draft.inetd = true,
             "--once" => draft.once = true,
@@ -86,7 +88,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             "--help" => return Ok(Request::Print(HELP.to_string())),
             "--version" => {
                 // Cargo sets the variable; a build with `rustc` alone does not have it.
-                let version = option_env!("CARGO_PKG_VERSION").unwrap_or("0.2.0");
+                let version = option_env!("CARGO_PKG_VERSION").unwrap_or("0.3.0");
                 return Ok(Request::Print(format!("single-server {version}\n")));
             }
             _ => return Err(format!("unknown option '{option}'; see single-server --help")),

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use single_server::{Busy, Options};
 
+use super::endpoint::Endpoint;
 use super::request::{Args, Command, Direction, Listen};
 use super::values;
+
+const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The options and words that have been read so far.
 #[derive(Default)]
@@ -20,10 +23,12 @@ pub struct Draft {
     pub session_timeout: Option<Duration>,
     pub handover: Option<Duration>,
     pub retry: Option<Duration>,
+    pub exit_timeout: Option<Duration>,
     pub buffer_size: Option<usize>,
     pub depth: Option<usize>,
     pub recv_only: bool,
     pub send_only: bool,
+    pub live: bool,
     pub stderr: bool,
     pub inetd: bool,
     pub once: bool,
@@ -44,7 +49,7 @@ impl Draft {
                 let why = "its other holders keep the socket open";
                 return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
             }
-            "stdin" if matches!(command, Command::Pipe(Direction::Both | Direction::SendOnly)) => {
+            "stdin" if reads_stdin(&command) => {
                 let why = "it would read from the socket; use pipe --recv-only";
                 return Err(format!("pipe cannot be used with --listen stdin: {why}"));
             }
@@ -99,10 +104,13 @@ impl Draft {
                     (true, false) => Direction::RecvOnly,
                     (false, true) => Direction::SendOnly,
                     (true, true) => {
-                        return Err("--recv-only and --send-only exclude each other; give one".to_string());
+                        return Err("--recv-only and --send-only cannot be combined; give one".to_string());
                     }
                 };
-                (Command::Pipe(direction), 0)
+                if self.live && self.recv_only {
+                    return Err("--recv-only and --live cannot be combined; give one".to_string());
+                }
+                (Command::Pipe { direction, live: self.live }, 0)
             }
             "exec" => {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
@@ -110,16 +118,20 @@ impl Draft {
                 let (program, arguments) = (program.clone(), arguments.to_vec());
                 self.check_inetd()?;
                 let (stderr, inetd) = (self.stderr, self.inetd);
-                (Command::Exec { program, arguments, stderr, inetd }, words.len())
+                let exit_timeout =
+                    Some(self.exit_timeout.unwrap_or(EXIT_TIMEOUT)).filter(|time| !time.is_zero());
+                (Command::Exec { program, arguments, stderr, inetd, exit_timeout }, words.len())
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
-                let target =
-                    words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
-                let target = target.to_string_lossy().into_owned();
-                if !values::is_target(&target) {
-                    return Err(format!("invalid target '{target}' for forward: {expected}"));
-                }
+                let text = words.first().ok_or_else(|| format!("missing target for forward: {expected}"))?;
+                let text = text.to_string_lossy();
+                let target = Endpoint::parse(&text)
+                    .and_then(|target| match target.port {
+                        0 => Err("port 0 cannot be connected to".to_string()),
+                        _ => Ok(target),
+                    })
+                    .map_err(|e| format!("invalid target '{text}' for forward: {e}; {expected}"))?;
                 (Command::Forward { target, retry: self.retry.unwrap_or_default() }, 1)
             }
             other => return Err(format!("unknown command '{other}': {expected}")),
@@ -131,7 +143,9 @@ impl Draft {
         let of_one_command = [
             ("--recv-only", self.recv_only, "pipe"),
             ("--send-only", self.send_only, "pipe"),
+            ("--live", self.live, "pipe"),
             ("--stderr", self.stderr, "exec"),
+            ("--exit-timeout", self.exit_timeout.is_some(), "exec"),
             ("--inetd", self.inetd, "exec"),
             ("--retry", self.retry.is_some(), "forward"),
         ];
@@ -160,4 +174,8 @@ impl Draft {
             None => Ok(()),
         }
     }
+}
+
+fn reads_stdin(command: &Command) -> bool {
+    matches!(command, Command::Pipe { direction, .. } if *direction != Direction::RecvOnly)
 }

@@ -2,32 +2,31 @@
 //!
 //! Its standard input and output are one end of a socket pair, as with inetd and socat. Shutting down our end frees both
 //! directions, even if a grandchild holds the other one. (Systems without socket pairs use pipes, see `pipes.rs`.) The
-//! relay's second thread watches the process during the session. After the session the main thread waits for the process,
-//! and kills it if necessary, before it serves the next client.
+//! relay's second thread watches the process during the session. After the session the main thread waits for the process
+//! (see `exit.rs`) before it serves the next client.
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, ExitStatus};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use single_server::Session;
+use single_server::{Control, Report, Session};
 
+use super::environment;
+use super::exit::{Exit, KILLED};
+use super::inherited;
 use super::log::Complaints;
 #[cfg(not(unix))]
 use super::pipes::spawn;
+use super::process::Process;
 use super::reaper::Reaper;
-use super::relay::{AtEnd, End, Relay};
+use super::relay::{AtEnd, End, Relay, Taken};
 #[cfg(unix)]
 use super::socket_pair::spawn;
-use super::stream::{Stream, PATIENCE};
+use super::stream::Stream;
+use super::watch::Watch;
 use super::Outcome;
-
-/// How long a process may go on without its client before it is killed, and how long others that hold its output may be
-/// silent after its own end before the session is finished.
-const GRACE: Duration = Duration::from_secs(2);
-/// How long the end of a killed process is waited for. Later, the reaper sees to it.
-const REAP: Duration = Duration::from_secs(1);
 
 pub struct Exec {
     pub program: OsString,
@@ -38,13 +37,16 @@ pub struct Exec {
     #[cfg_attr(not(unix), allow(dead_code))]
     pub inetd: bool,
     pub idle_timeout: Option<Duration>,
+    /// How long a process may go on after its session; `None` for no limit.
+    pub exit_timeout: Option<Duration>,
     pub complaints: Complaints,
+    pub control: Control,
     pub reaper: Reaper,
 }
 
 impl Exec {
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        if session.inbox().is_closed() {
+        if session.client().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
         #[cfg(unix)]
@@ -52,7 +54,7 @@ impl Exec {
             return self.hand_over(session);
         }
         match self.start(session) {
-            Ok((child, stream)) => self.connect(session, child, &stream),
+            Ok((child, stream)) => self.connect(session, self.process(child), &stream),
             Err(e) => self.cannot_start(session, &e),
         }
     }
@@ -63,7 +65,7 @@ impl Exec {
             _ => "",
         };
         self.complaints.add(format!("cannot start {:?}: {error}{hint}", self.program));
-        session.abort();
+        session.client().abort();
         Outcome::Failed
     }
 
@@ -74,38 +76,41 @@ impl Exec {
     pub fn command(&self, session: &Session) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
-        // The names that tcpserver gives them.
-        command.env("TCPREMOTEIP", session.peer_addr().ip().to_string());
-        command.env("TCPREMOTEPORT", session.peer_addr().port().to_string());
+        environment::describe(session, &mut command);
+        if inherited::is_stderr_a_listener() {
+            command.stderr(Stdio::null());
+        }
         command
     }
 
-    fn connect(&self, session: &mut Session, mut child: Child, stream: &impl Stream) -> Outcome {
-        let (complaints, program) = (&self.complaints, &self.program);
-        let complain = |what: &str| complaints.add(format!("process {program:?} {what}"));
-        let relay =
-            Relay { stream, at_end: AtEnd::Finish, idle_timeout: self.idle_timeout, complain: &complain };
-        // Asked when there is nothing to read, so a client that reads slowly costs none of this time.
-        let mut silent = Duration::ZERO;
-        let result = relay.run(session, &mut || {
-            if ended(&mut child).is_some() {
-                silent += PATIENCE;
-            }
-            silent >= GRACE
-        });
-        let end = result.unwrap_or_else(|e| {
-            complaints.add(format!("cannot start a thread for {program:?}: {e}"));
-            session.abort();
+    fn connect(&self, session: &mut Session, process: Process, stream: &impl Stream) -> Outcome {
+        let complain = |what: &str| process.say(what);
+        let relay = Relay {
+            stream,
+            at_end: AtEnd::Finish,
+            idle_timeout: self.idle_timeout,
+            complain: &complain,
+            taken: Taken::default(),
+        };
+        let exit = Exit::new(&process, self.exit_timeout, &self.control);
+        let end = relay.run(session, &exit).unwrap_or_else(|e| {
+            process.say(&format!("cannot be served: no thread can be started: {e}"));
+            session.client().abort();
             stream.shutdown(std::net::Shutdown::Both);
-            End::Stalled
+            exit.wait(&session.wait_until_over());
+            End::Failed
         });
-        let status = self.end(child);
-        match end {
+        let lost = exit.was_forced() && lost(&process, &relay.taken, &session.wait_until_over());
+        match (end, self.status(process)) {
             // A process whose client has left is not blamed for how it ends.
-            End::Session => Outcome::Served,
-            End::Stream => self.judge(status),
-            End::Reset | End::Stalled => Outcome::Failed,
+            (End::Session, _) if !lost => Outcome::Served,
+            (End::Stream, status) => self.judge(status),
+            (End::Session | End::Reset | End::Failed, _) => Outcome::Failed,
         }
+    }
+
+    pub fn process(&self, child: Child) -> Process {
+        Process::new(self.program.clone(), child, self.complaints.clone())
     }
 
     /// How it went with a client whose process has ended by itself.
@@ -119,45 +124,28 @@ impl Exec {
         }
     }
 
-    /// Waits for a process whose session is over, and kills it if it does not end by itself.
-    pub fn end(&self, mut child: Child) -> Option<ExitStatus> {
-        if let Some(status) = wait(&mut child, GRACE) {
-            return status;
-        }
-        let _ = child.kill();
-        if let Some(status) = wait(&mut child, REAP) {
-            return status;
-        }
-        let (program, id) = (&self.program, child.id());
-        self.complaints
-            .add(format!("{program:?} (process {id}) was killed and has not ended after {REAP:?}"));
-        self.reaper.add(child);
-        None
+    /// How a process has ended, if that is known. One that was killed and has not ended yet is left to the reaper.
+    pub fn status(&self, process: Process) -> Option<ExitStatus> {
+        process.status().unwrap_or_else(|| {
+            process.say(&format!("was killed and has not ended after {KILLED:?}"));
+            self.reaper.add(process.into_child());
+            None
+        })
     }
 }
 
-/// Waits up to `time`. There is nothing in `std` to wait for a process with a timeout, so this polls, at first often.
-fn wait(child: &mut Child, time: Duration) -> Option<Option<ExitStatus>> {
-    let give_up = Instant::now() + time;
-    let mut pause = Duration::from_micros(100);
-    loop {
-        match ended(child) {
-            None if Instant::now() < give_up => {}
-            status => return status,
-        }
-        thread::sleep(pause);
-        pause = Duration::from_millis(20).min(pause * 2);
+/// Says what a process that was made to end has not read of its client's bytes. Returns whether it is known that there are any.
+fn lost(process: &Process, taken: &Taken, report: &Report) -> bool {
+    let (sent, count) = (report.received, taken.count.load(Ordering::SeqCst));
+    if count < sent {
+        process.say(&format!("was given only {count} of the {sent} bytes from its client"));
+        return true;
     }
-}
-
-/// Whether a process has ended and, if that is known, how. The only error is that the system has reaped it already, which
-/// it does if our parent ignores `SIGCHLD`.
-pub fn ended(child: &mut Child) -> Option<Option<ExitStatus>> {
-    match child.try_wait() {
-        Ok(None) => None,
-        Ok(status) => Some(status),
-        Err(_) => Some(None),
+    let unread = taken.unread.load(Ordering::SeqCst);
+    if unread {
+        process.say(&format!("has not read all of the {sent} bytes from its client"));
     }
+    unread
 }
 
 /// At the start of the server: a program that is given by its path must exist. Others are looked up in the PATH, as it is

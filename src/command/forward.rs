@@ -1,115 +1,95 @@
 //! `forward`: each client is connected to another TCP server, the target.
 //!
-//! All on the main thread: it dials the target before it asks for the client's bytes. If the target cannot be reached, the
-//! session is aborted with these bytes unread, and the client's kernel reports a reset instead of success. Meanwhile the
-//! server turns other clients away as usual. One dial is made at a time, after the previous connection has been closed:
-//! many devices accept only one.
+//! The target is dialled before the client is asked for its bytes. If it cannot be reached, the session is aborted with
+//! these bytes unread, and the client's kernel reports a reset instead of success. Meanwhile the server turns other clients
+//! away as usual. A dial begins after the previous connection has been closed: many devices accept only one.
 
 use std::io;
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Control, Session};
+use single_server::Session;
 
+use super::dialer::{Dialer, LOOK};
 use super::log::Complaints;
-use super::relay::{AtEnd, End, Relay};
-use super::stream::PATIENCE;
+use super::relay::{AtEnd, End, Relay, Taken};
 use super::Outcome;
 
-/// How long each address of the target may take to answer.
-const DIAL: Duration = Duration::from_secs(5);
 /// The time between two attempts of `--retry`.
 const AGAIN: Duration = Duration::from_secs(1);
-/// How often it is checked meanwhile that the client is still there.
-const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Forward {
-    pub target: String,
+    pub dialer: Dialer,
     pub retry: Duration,
     pub idle_timeout: Option<Duration>,
     pub complaints: Complaints,
-    pub control: Control,
-    /// A connection that was made for a client which has gone meanwhile. The next client is already connected and gets it.
-    pub spare: Option<TcpStream>,
 }
 
 impl Forward {
     /// One client, whose bytes have not been asked for.
-    pub fn serve(&mut self, session: &mut Session) -> Outcome {
-        if session.inbox().is_closed() {
-            return Outcome::Served; // the client has come and gone: not worth a dial
-        }
-        let dialled = match self.spare.take() {
-            Some(spare) => Ok(Some(spare)),
-            None => self.dial_until(Instant::now() + self.retry, session),
+    pub fn serve(&self, session: &mut Session) -> Outcome {
+        let outcome = if session.client().is_closed() {
+            Outcome::Served // the client has come and gone: not worth a dial
+        } else {
+            match self.dial_until(Instant::now() + self.retry, session) {
+                Ok(Some(stream)) => self.connect(session, &stream),
+                Ok(None) => Outcome::Failed,
+                Err(e) => {
+                    self.complaints.add(format!("cannot connect to {}: {e}", self.dialer.target()));
+                    session.client().abort();
+                    Outcome::Failed
+                }
+            }
         };
-        match dialled {
-            Ok(Some(stream)) if session.inbox().is_closed() => {
-                // If the server is busy, it is with the next client.
-                self.spare = Some(stream).filter(|_| self.control.is_busy());
-                Outcome::Served
-            }
-            Ok(Some(stream)) => self.connect(session, &stream),
-            Ok(None) => Outcome::Failed,
-            Err(e) => {
-                self.complaints.add(format!("cannot connect to {}: {e}", self.target));
-                session.abort();
-                Outcome::Failed
-            }
-        }
+        self.dialer.release();
+        outcome
     }
 
     /// Dials until the target answers, or the time is up, or the session has ended (`None`).
     fn dial_until(&self, give_up: Instant, session: &Session) -> io::Result<Option<TcpStream>> {
+        let mut has_left = || {
+            session.client().extend(); // the client may have sent all of its job and closed
+            session.client().is_closed()
+        };
         let mut told = false;
         loop {
-            let error = match self.dial(session) {
-                Ok(stream) => return Ok(Some(stream)),
-                Err(e) if Instant::now() + AGAIN > give_up => return Err(e),
-                Err(e) => e,
+            let error = match self.dialer.dial(&mut has_left) {
+                None => return Ok(None),
+                Some(Ok(stream)) => return Ok(Some(stream)),
+                Some(Err(e)) if Instant::now() + AGAIN > give_up => return Err(e),
+                Some(Err(e)) => e,
             };
             if !told {
-                let (target, retry) = (&self.target, self.retry);
+                let (target, retry) = (self.dialer.target(), self.retry);
                 self.complaints.add(format!("cannot connect to {target}: {error}; trying for {retry:?}"));
                 told = true;
             }
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {
-                if session.inbox().is_closed() {
+                if has_left() {
                     return Ok(None);
                 }
-                session.extend(); // the client may have sent all of its job and closed
                 thread::sleep(LOOK);
             }
         }
     }
 
-    /// Connects to the first address of the target that answers.
-    fn dial(&self, session: &Session) -> io::Result<TcpStream> {
-        let mut result = Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-        for addr in self.target.to_socket_addrs()? {
-            result = TcpStream::connect_timeout(&addr, DIAL);
-            if result.is_ok() || session.inbox().is_closed() {
-                break;
-            }
-        }
-        let stream = result?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        Ok(stream)
-    }
-
     fn connect(&self, session: &mut Session, stream: &TcpStream) -> Outcome {
-        let complain = |what: &str| self.complaints.add(format!("target {} {what}", self.target));
-        let relay =
-            Relay { stream, at_end: AtEnd::HalfClose, idle_timeout: self.idle_timeout, complain: &complain };
-        match relay.run(session, &mut || false) {
+        let complain = |what: &str| self.complaints.add(format!("target {} {what}", self.dialer.target()));
+        let relay = Relay {
+            stream,
+            at_end: AtEnd::HalfClose,
+            idle_timeout: self.idle_timeout,
+            complain: &complain,
+            taken: Taken::default(),
+        };
+        match relay.run(session, &()) {
             Ok(End::Stream | End::Session) => Outcome::Served,
-            Ok(End::Reset | End::Stalled) => Outcome::Failed,
+            Ok(End::Reset | End::Failed) => Outcome::Failed,
             Err(e) => {
-                self.complaints.add(format!("cannot start a thread for {}: {e}", self.target));
-                session.abort();
+                self.complaints.add(format!("cannot start a thread for {}: {e}", self.dialer.target()));
+                session.client().abort();
                 Outcome::Failed
             }
         }

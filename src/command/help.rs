@@ -9,13 +9,17 @@ Commands:
   echo                     Send every byte back
   pipe                     Connect the client to standard input and output
       --recv-only          Do not read standard input
-      --send-only          Discard what the client sends; close when standard
-                           input ends
+      --send-only          Discard what the client sends; exit when all of
+                           standard input has been sent
+      --live               Discard standard input while nobody is connected
   exec [--] CMD [ARG...]   Run a process for each client, connected to its
                            standard input and output
       --stderr             Connect standard error, too
       --inetd              Give it the connection itself, as inetd does; not
                            with --idle-timeout (Unix)
+      --exit-timeout TIME  How long a process may go on after its client has
+                           left, while the next one waits; then SIGTERM, and
+                           SIGKILL 2s later [default: 10s; 0: no limit]
   forward HOST:PORT        Connect each client to that TCP server
       --retry TIME         Keep trying to reach it for so long, while the
                            client waits [default: 0]
@@ -54,7 +58,8 @@ before or after the command's name; for exec, before the program's name.
 
 Examples:
   single-server echo
-  single-server -l 7000 pipe </dev/ttyUSB0 >/dev/ttyUSB0
+  ( flock -n 0 && stty 115200 raw -echo clocal &&
+    exec single-server -l 7000 pipe ) <>/dev/ttyUSB0 >&0
   single-server --busy-message 'One at a time.' exec --stderr -- sh
   single-server --busy wait --idle-timeout 1m forward printer:9100
 

@@ -2,7 +2,7 @@
 //! inetd's `nowait` and tcpserver.
 //!
 //! The server sees nothing of what moves. The session ends when the process has, or when the server ends it, as for a newcomer
-//! under `--busy replace`: the connection is then shut down, and the process is ended.
+//! under `--busy replace`: the connection is then shut down, and the process is asked to end.
 
 use std::io;
 use std::os::unix::io::OwnedFd;
@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use single_server::Session;
 
-use super::exec::{ended, Exec};
+use super::exec::Exec;
+use super::exit::Exit;
+use super::watch::Watch;
 use super::Outcome;
 
 /// How often it is checked whether the process has ended: after an eighth of the time that it has taken, within these bounds.
@@ -22,21 +24,22 @@ const SELDOM: Duration = Duration::from_millis(20);
 impl Exec {
     /// One client, whose bytes have not been asked for.
     pub fn hand_over(&self, session: &mut Session) -> Outcome {
-        let mut child = match self.start_with_connection(session) {
-            Ok(child) => child,
+        let process = match self.start_with_connection(session) {
+            Ok(child) => self.process(child),
             Err(e) if e.kind() == io::ErrorKind::NotConnected => return Outcome::Served, // the client has come and gone
             Err(e) => return self.cannot_start(session, &e),
         };
         let start = Instant::now();
-        while ended(&mut child).is_none() {
+        while !process.has_ended() {
             let pause = (start.elapsed() / 8).clamp(OFTEN, SELDOM);
             // Nothing comes from a lent connection but its end.
             if let Ok(None) = session.next_chunk_timeout(pause) {
-                self.end(child);
+                Exit::new(&process, self.exit_timeout, &self.control).wait(&session.wait_until_over());
+                self.status(process);
                 return Outcome::Served; // a process is not blamed for how it ends then
             }
         }
-        self.judge(self.end(child))
+        self.judge(self.status(process))
     }
 
     fn start_with_connection(&self, session: &Session) -> io::Result<Child> {

@@ -4,27 +4,31 @@
 //! complaints are dropped. The thread owns a subscription to the server's signals and shares a short queue with the
 //! commands. It cannot wait for both, so it waits for signals and looks into the queue after each: a command
 //! complains before it ends a session, and the signal of that end wakes the thread. For a complaint that no signal
-//! follows it also looks twice a second.
+//! follows it also looks twice a second. Clients that come again and again fill neither a disk nor a terminal: in a storm
+//! each kind of line is summarised once a second.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use single_server::{Refusal, Signal, SingleServer};
+use single_server::{Signal, SingleServer};
 
-/// After a refusal has been reported, further ones are only counted for this long.
-const STORM: Duration = Duration::from_secs(1);
+use super::patience;
+use super::storm::Storm;
+
+/// How many refusals are printed in a second.
+const REFUSALS: u32 = 1;
+/// How many lines of each other kind.
+const LINES: u32 = 20;
 /// How long signals gather meanwhile. Being woken for each would take longer than refusing a client does. A
 /// subscription has room for those of this time.
 const BATCH: Duration = Duration::from_millis(20);
 /// How often the thread looks for a complaint that no signal follows.
 const LOOK: Duration = Duration::from_millis(500);
-/// How many complaints wait for standard error.
-const COMPLAINTS: usize = 64;
 /// How long the end of the program waits for a blocked standard error.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -35,35 +39,57 @@ pub struct Log {
 }
 
 /// Where a command reports problems that do not end it. Never waits.
-#[derive(Clone, Default)]
-pub struct Complaints(Arc<Mutex<VecDeque<String>>>);
+#[derive(Clone)]
+pub struct Complaints {
+    queue: Arc<Mutex<Queue>>,
+    quiet: bool,
+}
+
+struct Queue {
+    /// At most `LINES`: only the log thread makes room for more.
+    lines: VecDeque<String>,
+    storm: Storm<String>,
+}
 
 impl Complaints {
-    /// Adds a line, unless too many are waiting.
-    pub fn add(&self, line: impl Into<String>) {
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() < COMPLAINTS {
-            lines.push_back(line.into());
+    /// If `quiet`, only errors are printed.
+    pub fn new(quiet: bool) -> Complaints {
+        let queue = Queue { lines: VecDeque::new(), storm: Storm::new(LINES) };
+        Complaints { queue: Arc::new(Mutex::new(queue)), quiet }
+    }
+
+    /// Adds a line that is no error.
+    pub fn note(&self, line: impl Into<String>) {
+        if !self.quiet {
+            self.add(line);
         }
     }
 
-    fn next(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    /// Adds a line, which is only counted if there are too many.
+    pub fn add(&self, line: impl Into<String>) {
+        let mut queue = self.lock();
+        let admitted = queue.storm.admit(line.into());
+        queue.lines.extend(admitted);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Log {
     /// Starts the thread.
-    pub fn start(server: &SingleServer, complaints: Complaints, quiet: bool) -> io::Result<Log> {
+    pub fn start(server: &SingleServer, complaints: Complaints) -> io::Result<Log> {
         let ended = Arc::new(AtomicBool::new(false));
+        let quiet = complaints.quiet;
         let mut writer = Writer {
             ended: ended.clone(),
             signals: server.signal(),
             complaints,
-            quiet,
-            quiet_until: None,
-            refused: 0,
-            last: String::new(),
+            refused: Storm::new(REFUSALS),
+            connected: Storm::new(LINES),
+            closed: Storm::new(LINES),
+            missed: Storm::new(0),
         };
         let listening = format!("listening on {}", server.local_addr());
         let thread = thread::Builder::new().name("log".into()).spawn(move || {
@@ -92,13 +118,10 @@ struct Writer {
     ended: Arc<AtomicBool>,
     signals: Receiver<Signal>,
     complaints: Complaints,
-    /// Only errors are printed.
-    quiet: bool,
-    /// Refusals before this are counted and not printed.
-    quiet_until: Option<Instant>,
-    /// How many have been counted, and the last one.
-    refused: u64,
-    last: String,
+    refused: Storm<Signal>,
+    connected: Storm<Signal>,
+    closed: Storm<Signal>,
+    missed: Storm<Signal>,
 }
 
 impl Writer {
@@ -111,32 +134,28 @@ impl Writer {
                 self.complain();
             }
             match signal {
-                Ok(Signal::Refused { peer, why }) if !self.quiet => self.refused(&peer.to_string(), why),
-                Ok(signal) if !self.quiet || matches!(signal, Signal::Fault { .. }) => {
-                    print(&signal.to_string())
-                }
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(signal) => self.log(signal),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             if begins {
                 self.complain();
             }
-            // Looked at for each signal, too: in a storm there may never be a pause.
-            if self.quiet_until.map_or(false, |until| until <= Instant::now()) {
-                self.summarise();
-            }
+            // After each signal, too: in a storm there may never be a pause.
+            let now = Instant::now();
+            self.summarise(now);
         }
-        self.summarise();
         // The server can stop before the main thread has said why.
         while !self.ended.load(Ordering::SeqCst) {
             thread::park_timeout(LOOK);
         }
         self.complain();
+        self.summarise_rest();
     }
 
-    /// Waits for a signal. While refusals are counted, signals are taken in batches.
+    /// Waits for a signal. While lines are only counted, signals are taken in batches.
     fn next(&self) -> Result<Signal, RecvTimeoutError> {
-        if self.quiet_until.is_none() {
+        if !self.refused.is_full() && !self.connected.is_full() && !self.closed.is_full() {
             return self.signals.recv_timeout(LOOK);
         }
         match self.signals.recv_timeout(Duration::ZERO) {
@@ -146,33 +165,72 @@ impl Writer {
         self.signals.recv_timeout(Duration::ZERO)
     }
 
+    fn log(&mut self, signal: Signal) {
+        let is_error = matches!(signal, Signal::Fault { .. });
+        if self.complaints.quiet && !is_error {
+            return;
+        }
+        let admitted = match signal {
+            Signal::Refused { .. } => self.refused.admit(signal),
+            Signal::Connected(_) => self.connected.admit(signal),
+            Signal::ProducerFinished(_) => self.closed.admit(signal),
+            // The log could not keep up with a storm.
+            Signal::Missed(number) => {
+                self.missed.count(number, signal);
+                None
+            }
+            other => Some(other),
+        };
+        if let Some(signal) = admitted {
+            print(&signal.to_string());
+        }
+    }
+
     fn complain(&self) {
-        while let Some(line) = self.complaints.next() {
-            print(&line);
+        loop {
+            // In a statement of its own, so nobody waits for the lock while the line is printed.
+            let line = self.complaints.lock().lines.pop_front();
+            match line {
+                Some(line) => print(&line),
+                None => return,
+            }
         }
     }
 
-    fn refused(&mut self, peer: &str, why: Refusal) {
-        if self.quiet_until.is_none() {
-            print(&format!("refused {peer}: {why}"));
-            self.quiet_until = Some(Instant::now() + STORM);
-        } else {
-            self.refused += 1;
-            self.last = format!("{peer}: {why}");
-        }
+    /// Prints how many lines were counted.
+    fn summarise(&mut self, now: Instant) {
+        let complaints = self.complaints.lock().storm.summary(now);
+        print_summaries(complaints, self.signals_counted().map(|storm| storm.summary(now)));
     }
 
-    /// Prints how many refusals were counted, and goes on counting if there were any.
-    fn summarise(&mut self) {
-        if self.refused > 0 {
-            print(&format!("refused {} more, the last {}", self.refused, self.last));
+    /// Prints what has been counted by the end.
+    fn summarise_rest(&mut self) {
+        let complaints = self.complaints.lock().storm.rest();
+        print_summaries(complaints, self.signals_counted().map(Storm::rest));
+    }
+
+    fn signals_counted(&mut self) -> [&mut Storm<Signal>; 4] {
+        [&mut self.refused, &mut self.connected, &mut self.closed, &mut self.missed]
+    }
+}
+
+/// `refused 192.0.2.1:40000: busy` becomes `refused 7 more, the last 192.0.2.1:40000: busy`.
+fn print_summaries(complaints: Option<(u64, String)>, signals: [Option<(u64, Signal)>; 4]) {
+    if let Some((count, line)) = complaints {
+        print(&format!("{count} more such lines, the last: {line}"));
+    }
+    for (count, signal) in signals.into_iter().flatten() {
+        if let Signal::Missed(_) = signal {
+            print(&Signal::Missed(count).to_string());
+            continue;
         }
-        self.quiet_until = Some(Instant::now() + STORM).filter(|_| self.refused > 0);
-        self.refused = 0;
+        let line = signal.to_string();
+        let (what, rest) = line.split_once(' ').unwrap_or((&line, ""));
+        print(&format!("{what} {count} more, the last {rest}"));
     }
 }
 
 /// Writes a line with one call: the processes of `exec` may write to standard error, too. Errors cannot be reported anywhere.
 fn print(line: &str) {
-    let _ = io::stderr().write_all(format!("{line}\n").as_bytes());
+    let _ = patience::write_all(&mut io::stderr(), format!("{line}\n").as_bytes());
 }

@@ -1,16 +1,18 @@
 //! `pipe`: connects each client to the standard input and output of this process.
 //!
 //! The main thread writes standard output. Standard input belongs to no client, so one thread reads it for all of them;
-//! what it reads while nobody is connected waits for the next client.
+//! what it reads while nobody is connected waits for the next client, or is discarded if only what is new counts.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::process;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Control, Inbox, SendError, Session};
+use single_server::{Client, Control, Inbox, SendError, Session};
 
+use super::log::Complaints;
+use super::patience;
 use super::request::Direction;
 use super::Outcome;
 
@@ -20,13 +22,26 @@ use super::Outcome;
 const SILENCE: Duration = Duration::from_millis(500);
 /// How often that is checked.
 const CHECK: Duration = Duration::from_millis(10);
+/// The most that is read of standard input at once.
+const PIECE: usize = 64 * 1024;
 
 pub struct Pipe {
     direction: Direction,
-    input: Arc<Mutex<Input>>,
+    shared: Arc<Mutex<Shared>>,
 }
 
-/// Where the thread of standard input is. It alone changes this; the main thread looks.
+/// What the main thread and the thread of standard input tell each other.
+struct Shared {
+    input: Input,
+    /// How many bytes of standard input the inbox has accepted.
+    accepted: u64,
+    /// How many of them belonged to clients that have been served. Counted for `--send-only`, to know what is left.
+    settled: u64,
+    /// The main thread has a client.
+    serving: bool,
+}
+
+/// Where the thread of standard input is. It alone changes this.
 enum Input {
     /// It waits for a byte, since then. The inbox has accepted all that was read before.
     Reading(Instant),
@@ -39,29 +54,32 @@ enum Input {
 }
 
 impl Pipe {
-    /// Starts to read standard input, unless nothing is to be sent.
+    /// Starts to read standard input, unless nothing is to be sent. With `live`, only what comes while a client is
+    /// connected is sent.
     ///
-    /// If it fails, the server is stopped, and the last client has `linger` to take what was read before.
-    pub fn start(direction: Direction, inbox: Inbox, control: Control, linger: Duration) -> io::Result<Pipe> {
-        let input = Arc::new(Mutex::new(Input::Reading(Instant::now())));
-        let pipe = Pipe { direction, input: input.clone() };
+    /// If it fails, the server is stopped, and the last client has `stop_timeout` to take what was read before.
+    pub fn start(
+        direction: Direction,
+        live: bool,
+        server: (Inbox, Control),
+        complaints: Complaints,
+        stop_timeout: Duration,
+    ) -> io::Result<Pipe> {
+        let input = Input::Reading(Instant::now());
+        let shared = Arc::new(Mutex::new(Shared { input, accepted: 0, settled: 0, serving: false }));
+        let pipe = Pipe { direction, shared: shared.clone() };
         if direction == Direction::RecvOnly {
             return Ok(pipe);
         }
-        let run = move || match read(&input, &inbox) {
-            Ok(()) => {
-                // In this order: a client that connects in between is told twice, which does no harm.
-                *lock(&input) = Input::Ended;
-                match direction {
-                    Direction::SendOnly => inbox.finish(),
-                    _ => inbox.half_close(),
-                }
-            }
+        let (inbox, control) = server;
+        let reader = Reader { direction, live, shared, inbox, control, complaints };
+        let run = move || match reader.read() {
+            Ok(()) => reader.end(),
             Err(e) => {
-                *lock(&input) = Input::Failed(format!("cannot read standard input: {e}"));
-                control.stop();
+                lock(&reader.shared).input = Input::Failed(format!("cannot read standard input: {e}"));
+                reader.control.stop();
                 // The main thread prints the error and exits, unless it is stuck in a write to standard output.
-                thread::sleep(linger + Duration::from_secs(1));
+                thread::sleep(stop_timeout + Duration::from_secs(1));
                 process::exit(1);
             }
         };
@@ -73,18 +91,25 @@ impl Pipe {
 
     /// Why standard input failed, if it did.
     pub fn error(&self) -> Option<String> {
-        match &*lock(&self.input) {
+        match &lock(&self.shared).input {
             Input::Failed(error) => Some(error.clone()),
             _ => None,
         }
     }
 
+    /// Whether there is nothing more to send, and never will be.
+    pub fn is_drained(&self) -> bool {
+        self.direction == Direction::SendOnly && matches!(lock(&self.shared).input, Input::Ended)
+    }
+
     pub fn serve(&self, session: &mut Session) -> Outcome {
-        if matches!(*lock(&self.input), Input::Ended) {
-            match self.direction {
-                Direction::SendOnly => session.inbox().finish(),
-                _ => session.half_close(),
-            }
+        let had_ended = {
+            let mut shared = lock(&self.shared);
+            shared.serving = true;
+            matches!(shared.input, Input::Ended)
+        };
+        if had_ended {
+            tell_end(self.direction, session.client());
         }
         let mut asked = Instant::now();
         let mut stdout = io::stdout().lock();
@@ -93,56 +118,117 @@ impl Pipe {
             if self.direction == Direction::SendOnly {
                 continue;
             }
-            if let Err(e) = stdout.write_all(&chunk).and_then(|()| stdout.flush()) {
+            if let Err(e) = patience::write_all(&mut stdout, &chunk) {
                 return Outcome::Fatal(format!("cannot write to standard output: {e}"));
             }
         }
         if self.direction != Direction::RecvOnly {
             self.let_answer(session, asked);
         }
+        if self.direction == Direction::SendOnly && self.settle(session, had_ended) {
+            return Outcome::Last;
+        }
         Outcome::Served
     }
 
     /// Waits until the client has had its answer.
     fn let_answer(&self, session: &Session, asked: Instant) {
-        let inbox = session.inbox();
-        while !inbox.is_closed() {
-            let silent = match *lock(&self.input) {
+        let client = session.client();
+        while !client.is_closed() {
+            let silent = match lock(&self.shared).input {
                 Input::Ended => break,
-                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || session.is_awaited(),
+                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || client.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // What is not sent yet is counted as discarded. Checked second: what the thread had in hand is in the inbox by now.
-            if silent && session.report().discarded == 0 {
+            // Checked second: what the thread had in hand is in the inbox by now.
+            if silent && client.traffic().queued == 0 {
                 break;
             }
             thread::sleep(CHECK);
         }
     }
-}
 
-/// The thread of standard input: sends it to the client that is connected, or else to the next one.
-fn read(input: &Mutex<Input>, inbox: &Inbox) -> io::Result<()> {
-    let mut stdin = io::stdin().lock();
-    loop {
-        let mut buffer = vec![0; 64 * 1024];
-        let count = match stdin.read(&mut buffer) {
-            Ok(0) => return Ok(()),
-            Ok(count) => count,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        *lock(input) = Input::Sending;
-        buffer.truncate(count);
-        buffer.shrink_to_fit();
-        // Any other error: the client has left while this waited for room. The next bytes are for the next client.
-        if let Err(SendError::Stopped(_)) = inbox.send(buffer) {
-            return Ok(());
-        }
-        *lock(input) = Input::Reading(Instant::now());
+    /// Ends the session, and returns whether nothing is left for another client.
+    fn settle(&self, session: &Session, had_ended: bool) -> bool {
+        session.client().finish();
+        let report = session.wait_until_over();
+        let mut shared = lock(&self.shared);
+        shared.settled += report.sent + report.discarded;
+        shared.serving = false;
+        // A client that came after the end of standard input has had everything. The figures miss a client that came and went
+        // before the main thread saw it.
+        matches!(shared.input, Input::Ended) && (had_ended || shared.accepted == shared.settled)
     }
 }
 
-fn lock(input: &Mutex<Input>) -> MutexGuard<'_, Input> {
-    input.lock().unwrap_or_else(PoisonError::into_inner)
+/// Standard input has ended, and with it what the client gets.
+fn tell_end(direction: Direction, client: &Client) {
+    match direction {
+        Direction::SendOnly => client.finish(),
+        Direction::Both | Direction::RecvOnly => client.half_close(),
+    }
+}
+
+/// The thread of standard input.
+struct Reader {
+    direction: Direction,
+    live: bool,
+    shared: Arc<Mutex<Shared>>,
+    inbox: Inbox,
+    control: Control,
+    complaints: Complaints,
+}
+
+impl Reader {
+    /// Sends standard input to the client that is connected, or else to the next one.
+    fn read(&self) -> io::Result<()> {
+        let mut stdin = io::stdin().lock();
+        let mut buffer = vec![0; PIECE];
+        loop {
+            let count = match patience::read(&mut stdin, &mut buffer)? {
+                0 => return Ok(()),
+                count => count,
+            };
+            let inbox = match self.control.client() {
+                Some(client) if self.live => client.inbox(),
+                None if self.live => continue,
+                _ => self.inbox.clone(),
+            };
+            lock(&self.shared).input = Input::Sending;
+            buffer.truncate(count);
+            buffer.shrink_to_fit();
+            let sent = inbox.send(std::mem::replace(&mut buffer, vec![0; PIECE]));
+            let mut shared = lock(&self.shared);
+            match sent {
+                Ok(()) => shared.accepted += count as u64,
+                Err(SendError::Stopped(_)) => return Ok(()),
+                // The client has left while this waited for room. The next bytes are for the next client.
+                Err(_) => {}
+            }
+            shared.input = Input::Reading(Instant::now());
+        }
+    }
+
+    /// At the end of standard input.
+    fn end(&self) {
+        let is_last = {
+            let mut shared = lock(&self.shared);
+            shared.input = Input::Ended;
+            !shared.serving && shared.accepted == shared.settled
+        };
+        self.complaints.note(match self.direction {
+            Direction::SendOnly => "standard input has ended; the server ends after its last byte",
+            _ => "standard input has ended; clients can still send",
+        });
+        if is_last && self.direction == Direction::SendOnly {
+            self.control.stop();
+        } else if let Some(client) = self.control.client() {
+            // A client that has connected since the end was noted is told twice, which does no harm.
+            tell_end(self.direction, &client);
+        }
+    }
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,10 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
+use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
-
-/// The most that is read from a pipe at once.
-const PIECE: usize = 64 * 1024;
 
 struct Pipes {
     /// To the thread that writes standard input; `None` after a shutdown.
@@ -61,11 +59,13 @@ pub fn spawn(mut command: Command, stderr: bool) -> io::Result<(Child, impl Stre
     Ok((child, Pipes { input: Mutex::new(Some(input)), output: Mutex::new(Some(output)) }))
 }
 
-fn carry(mut from: impl Read, to: &SyncSender<Vec<u8>>) {
-    let mut buffer = vec![0; PIECE];
-    while let Ok(count @ 1..) = from.read(&mut buffer) {
-        if to.send(buffer[..count].to_vec()).is_err() {
-            break;
+/// An error is like the end of the pipe.
+fn carry(mut from: impl Read, to: &SyncSender<Vec<u8>>) -> io::Result<()> {
+    let mut buffer = buffer::piece()?;
+    loop {
+        let count = from.read(&mut buffer)?;
+        if count == 0 || to.send(buffer::copy(&buffer[..count])?).is_err() {
+            return Ok(());
         }
     }
 }
@@ -93,7 +93,7 @@ impl Stream for Pipes {
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
         let input = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         let input = input.as_ref().ok_or(ErrorKind::BrokenPipe)?;
-        let mut piece = bytes[..bytes.len().min(PIECE)].to_vec();
+        let mut piece = buffer::copy(&bytes[..bytes.len().min(PIECE)])?;
         let count = piece.len();
         let give_up = Instant::now() + PATIENCE;
         loop {

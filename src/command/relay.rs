@@ -1,26 +1,27 @@
 //! Carries bytes between a session and another stream, in both directions, until both have ended.
 //!
 //! The caller's thread carries what the client sends; a second thread, which lives as long as the session, carries
-//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and when
-//! the session is over, shutting down our end of the stream ends every read and write on it, no matter who holds the
-//! other end.
+//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and
+//! shutting down our end of the stream ends every read and write on it, no matter who holds the other end.
+//!
+//! The stream may outlast the session, to take what the client had sent before it left. What it sends is then read and
+//! discarded: it must not be held back by that, nor break.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use single_server::{Inbox, Session};
+use single_server::{Client, Session};
 
+use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
 use super::timeout::is_timeout;
+use super::watch::Watch;
 
-/// The most that is read at once.
-const PIECE: usize = 64 * 1024;
 /// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
 const SMALL: usize = PIECE / 4;
-
 /// What the end of the stream means for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
@@ -38,10 +39,18 @@ pub enum End {
     /// It was reset, and the session is aborted. `std` cannot send a reset by itself, so the client sees one only if bytes
     /// of it are unread or it sends more.
     Reset,
-    /// It took no byte for the idle timeout, and sent none.
-    Stalled,
+    /// It took no byte for the idle timeout, and sent none; or there was no memory for what it sends.
+    Failed,
     /// The session was over before it.
     Session,
+}
+
+/// What the stream has taken of the client's bytes.
+#[derive(Default)]
+pub struct Taken {
+    pub count: AtomicU64,
+    /// It has ended without reading all of them. Not every system tells.
+    pub unread: AtomicBool,
 }
 
 pub struct Relay<'a> {
@@ -51,22 +60,23 @@ pub struct Relay<'a> {
     pub idle_timeout: Option<Duration>,
     /// Is told what the stream has done wrong, before the session ends.
     pub complain: &'a (dyn Fn(&str) + Sync),
+    pub taken: Taken,
 }
 
 impl Relay<'_> {
-    /// Runs until the session is over. `given_up` is asked whenever a read times out; `true` ends the stream.
+    /// Runs until the session is over and `watch` does not go on.
     ///
     /// # Errors
     ///
     /// The thread cannot be started; nothing has been carried, and the session goes on.
-    pub fn run(&self, session: &mut Session, given_up: &mut (dyn FnMut() -> bool + Send)) -> io::Result<End> {
-        let inbox = session.inbox();
+    pub fn run(&self, session: &Session, watch: &dyn Watch) -> io::Result<End> {
         let first = AtomicBool::new(true);
         thread::scope(|scope| {
+            let client = session.client();
             let back = thread::Builder::new().name("relay".into());
-            let back = back.spawn_scoped(scope, || self.carry_back(&inbox, &first, given_up))?;
-            let sent = self.carry_out(session, &first);
-            session.wait_until_over();
+            let back = back.spawn_scoped(scope, || self.carry_back(client, &first, watch))?;
+            let sent = self.carry_out(session, &first, watch);
+            watch.wait(&session.wait_until_over());
             self.stream.shutdown(Shutdown::Both);
             let back = back.join().unwrap_or(End::Session);
             Ok(sent.unwrap_or(back))
@@ -74,18 +84,17 @@ impl Relay<'_> {
     }
 
     /// From the client to the stream. Returns an end that is found here.
-    fn carry_out(&self, session: &mut Session, first: &AtomicBool) -> Option<End> {
-        let inbox = session.inbox();
+    fn carry_out(&self, session: &Session, first: &AtomicBool, watch: &dyn Watch) -> Option<End> {
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
-            if let Err(found) = self.write(&chunk, session) {
+            if let Err(found) = self.write(&chunk, session, watch) {
                 end = found;
                 break;
             }
         }
         // Before the stream is told: the other thread must find this when the stream ends in answer.
         if !first.swap(false, Ordering::SeqCst) {
-            inbox.finish();
+            session.client().finish();
         }
         self.stream.shutdown(Shutdown::Write);
         // A stream that takes no more can still have an answer, and the client's end is still to be seen.
@@ -93,8 +102,9 @@ impl Relay<'_> {
         end
     }
 
-    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or the session is over.
-    fn write(&self, mut bytes: &[u8], session: &Session) -> Result<(), Option<End>> {
+    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or is not to have more.
+    fn write(&self, mut bytes: &[u8], session: &Session, watch: &dyn Watch) -> Result<(), Option<End>> {
+        let client = session.client();
         let mut moved = Instant::now();
         let mut sent: Option<u64> = None;
         while !bytes.is_empty() {
@@ -103,88 +113,140 @@ impl Relay<'_> {
                 Ok(count) => {
                     bytes = &bytes[count..];
                     moved = Instant::now();
+                    self.taken.count.fetch_add(count as u64, Ordering::SeqCst);
+                    // The server sees only what moves on the client's side.
+                    client.extend();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) if is_timeout(&e) => {
-                    if session.inbox().is_closed() {
-                        return Err(None);
-                    }
                     // A byte in the other direction counts, too, as for the server's idle timeout.
-                    let now = Some(session.report().sent);
+                    let now = Some(client.traffic().sent);
                     if std::mem::replace(&mut sent, now) != now {
                         moved = Instant::now();
                     }
                     match self.idle_timeout {
-                        Some(time) if moved.elapsed() >= time => {
+                        Some(time) if moved.elapsed() >= time && !client.is_closed() => {
                             let what = format!("has taken no data for {time:?}");
-                            return Err(Some(self.abort(&session.inbox(), End::Stalled, &what)));
+                            return Err(Some(self.abort(client, End::Failed, &what)));
                         }
                         _ => {}
                     }
                 }
                 // If the stream had ended before it broke, its end counts, which the other thread reads.
                 Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
-                    return Err(None)
+                    self.note(&e);
+                    return Err(None);
                 }
-                Err(e) => return Err(Some(self.broken(&session.inbox(), &e))),
+                Err(e) => return Err(Some(self.broken(client, &e))),
+            }
+            match client.report() {
+                Some(report) if !bytes.is_empty() && !watch.takes_the_rest(&report) => return Err(None),
+                _ => {}
             }
         }
         Ok(())
     }
 
     /// From the stream to the client.
-    fn carry_back(&self, inbox: &Inbox, first: &AtomicBool, given_up: &mut dyn FnMut() -> bool) -> End {
-        let mut buffer = vec![0; PIECE];
+    fn carry_back(&self, client: &Client, first: &AtomicBool, watch: &dyn Watch) -> End {
+        let inbox = client.inbox();
+        let mut buffer = Vec::new();
+        let (mut sent, mut taken) = (false, 0);
         loop {
+            if buffer.is_empty() {
+                buffer = match buffer::piece() {
+                    Ok(buffer) => buffer,
+                    Err(e) => return self.unreadable(client, &e),
+                };
+            }
             let count = match self.stream.read(&mut buffer) {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                Err(e) if is_timeout(&e) && !given_up() => continue,
-                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(inbox, &e),
+                Err(e) if is_timeout(&e) => {
+                    let before = std::mem::replace(&mut taken, self.taken.count.load(Ordering::SeqCst));
+                    if !watch.gives_up(std::mem::take(&mut sent) || taken != before) {
+                        continue;
+                    }
+                    0
+                }
+                Err(e) if self.at_end == AtEnd::HalfClose => return self.broken(client, &e),
                 // A process that exits leaving input unread resets its socket pair.
-                Err(_) => 0,
+                Err(e) => {
+                    self.note(&e);
+                    0
+                }
             };
             if count == 0 {
                 break;
             }
+            sent = true;
             let bytes = if count < SMALL {
-                buffer[..count].to_vec()
+                match buffer::copy(&buffer[..count]) {
+                    Ok(bytes) => bytes,
+                    Err(e) => return self.unreadable(client, &e),
+                }
             } else {
-                let mut full = std::mem::replace(&mut buffer, vec![0; PIECE]);
+                let mut full = std::mem::take(&mut buffer);
                 full.truncate(count);
                 full
             };
             if inbox.send(bytes).is_err() {
+                if self.at_end == AtEnd::Finish {
+                    self.discard();
+                }
                 return End::Session;
             }
         }
-        if inbox.is_closed() {
+        if client.is_closed() {
             return End::Session;
         }
         let first = first.swap(false, Ordering::SeqCst);
         if self.at_end == AtEnd::HalfClose && first {
-            inbox.half_close();
+            client.half_close();
         } else {
             // Not a half-close: the slot must be free before the client sees its connection end.
-            inbox.finish();
+            client.finish();
         }
         End::Stream
+    }
+
+    /// Reads to the end of a stream that may outlast the session.
+    fn discard(&self) {
+        let mut buffer = [0; SMALL];
+        loop {
+            match self.stream.read(&mut buffer) {
+                Ok(0) => break,
+                Err(e) if e.kind() != ErrorKind::Interrupted && !is_timeout(&e) => return self.note(&e),
+                _ => {}
+            }
+        }
     }
 }
 
 impl Relay<'_> {
-    fn broken(&self, inbox: &Inbox, error: &io::Error) -> End {
-        // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
-        thread::sleep(PATIENCE);
-        self.abort(inbox, End::Reset, &format!("has broken the connection: {error}"))
+    /// A reset says that the stream has ended with some of our bytes unread.
+    fn note(&self, error: &io::Error) {
+        if error.kind() == ErrorKind::ConnectionReset {
+            self.taken.unread.store(true, Ordering::SeqCst);
+        }
     }
 
-    fn abort(&self, inbox: &Inbox, end: End, why: &str) -> End {
-        if inbox.is_closed() {
+    fn broken(&self, client: &Client, error: &io::Error) -> End {
+        // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
+        thread::sleep(PATIENCE);
+        self.abort(client, End::Reset, &format!("has broken the connection: {error}"))
+    }
+
+    fn unreadable(&self, client: &Client, error: &io::Error) -> End {
+        self.abort(client, End::Failed, &format!("cannot be read: {error}"))
+    }
+
+    fn abort(&self, client: &Client, end: End, why: &str) -> End {
+        if client.is_closed() {
             return End::Session;
         }
         (self.complain)(why);
-        inbox.abort();
+        client.abort();
         end
     }
 }

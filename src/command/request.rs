@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use single_server::Options;
 
+use super::endpoint::Endpoint;
+
 /// What the user asked for.
 #[allow(clippy::large_enum_variant)] // only one is ever created
 pub enum Request {
@@ -29,16 +31,22 @@ pub struct Args {
 /// The command, with its own options and arguments.
 pub enum Command {
     Echo,
-    Pipe(Direction),
+    Pipe {
+        direction: Direction,
+        /// Discard standard input while nobody is connected.
+        live: bool,
+    },
     Exec {
         program: OsString,
         arguments: Vec<OsString>,
         stderr: bool,
         inetd: bool,
+        /// `None` for no limit.
+        exit_timeout: Option<Duration>,
     },
-    /// The target is `HOST:PORT`, resolved for each client.
+    /// The target is resolved for each client.
     Forward {
-        target: String,
+        target: Endpoint,
         retry: Duration,
     },
 }

@@ -1,8 +1,10 @@
 //! Owns the syntax of values: durations, sizes and addresses, as functions of a text. An error says what was expected; the
 //! caller adds the option.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::time::Duration;
+
+use super::endpoint::{self, Endpoint};
 
 pub const DURATION: &str = "a duration such as 60, 500ms or 2m";
 pub const SIZE: &str = "a number of bytes such as 65536, 64K or 1M";
@@ -44,41 +46,20 @@ pub fn whole(text: &str) -> Option<usize> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-fn port(text: &str) -> Option<u16> {
-    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-/// `PORT`, `ADDR:PORT` or `[V6]:PORT`, where a name may stand for the address.
+/// What `--listen` takes: a port of 127.0.0.1, or an address or name and a port.
 pub fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let expected = "expected a port, or an address and a port, such as 1601, 0.0.0.0:1601 or [::1]:1601";
-    if text.starts_with('[') && text.ends_with(']') {
-        return Err(format!("the port is missing; {expected}"));
-    }
-    let (host, number) = text.rsplit_once(':').unwrap_or(("127.0.0.1", text));
-    let port = port(number).ok_or_else(|| format!("'{number}' is not a port from 0 to 65535; {expected}"))?;
-    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-    if host.is_empty() {
-        return Err(format!("the address is missing; {expected}"));
-    }
-    if host.contains(':') && bracketed.is_none() {
-        return Err(format!("an IPv6 address needs brackets; {expected}"));
-    }
-    let host = bracketed.unwrap_or(host);
-    match (host, port).to_socket_addrs() {
-        Ok(found) => Ok(found.collect()),
-        Err(e) => Err(format!("cannot resolve '{host}': {e}; {expected}")),
-    }
-}
-
-/// Whether this is `HOST:PORT` with a port that can be connected to.
-pub fn is_target(text: &str) -> bool {
-    match text.rsplit_once(':') {
-        Some((host, number)) => {
-            let bracketed = host.starts_with('[') && host.ends_with(']');
-            !host.is_empty() && (bracketed || !host.contains(':')) && port(number).map_or(false, |n| n != 0)
+    let parsed = match endpoint::port(text) {
+        Some(port) => Ok(Endpoint { host: "127.0.0.1".to_string(), port }),
+        None if text.contains(':') => Endpoint::parse(text),
+        None => {
+            let host = text.contains(|c: char| c == '.' || c.is_alphabetic());
+            let remedy = if host { format!("; a host needs one, as in {text}:1601") } else { String::new() };
+            Err(format!("'{text}' is not a port from 0 to 65535{remedy}"))
         }
-        None => false,
-    }
+    };
+    let endpoint = parsed.map_err(|mistake| format!("{mistake}; {expected}"))?;
+    endpoint.resolve().map_err(|e| format!("cannot resolve '{}': {e}; {expected}", endpoint.host))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The inbox: a handle for sending to the client.
+//! The inbox: a handle for sending to the client. It only sends; a session is ended through its client.
 //!
 //! Used by any thread of the application; the writer is at the other end. Sending blocks for backpressure, and it decides
 //! which session the bytes are for: an answer reaches its own session or nobody; other bytes go to the client that is
@@ -20,8 +20,7 @@ use crate::values::chunk::Chunk;
 /// Kamaelia names channels from the component's side: the component receives in its *inbox* what you send to it.
 ///
 /// An inbox is *unaddressed* ([`SingleServer::inbox`](crate::SingleServer::inbox)) or *addressed* to one session
-/// ([`Session::inbox`](crate::Session::inbox), [`Client::inbox`](crate::Client::inbox),
-/// [`End::inbox`](crate::End::inbox)):
+/// ([`Client::inbox`](crate::Client::inbox), [`Session::inbox`](crate::Session::inbox)):
 ///
 /// - Bytes sent to an unaddressed inbox go to the client that is connected or, if there is none, wait for the next one.
 /// - Bytes sent to an addressed inbox go to that client or to nobody.
@@ -123,95 +122,6 @@ impl Inbox {
         })
     }
 
-    /// Half-closes the session: the client sees the end of the stream after everything sent before, and can still send.
-    /// Does not wait for that.
-    ///
-    /// An unaddressed inbox half-closes the session of the client that is connected or, if there is none, of the next one.
-    /// Bytes sent later for the same client are refused with [`SendError::Over`]. The session continues until the client
-    /// closes its side, too, or the application ends it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::{Read, Write};
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let mut client = TcpStream::connect(server.local_addr())?;
-    /// let mut session = server.accept().expect("the server is not stopped");
-    ///
-    /// session.inbox().send("all I have")?;
-    /// session.inbox().half_close();
-    /// let mut all = String::new();
-    /// client.read_to_string(&mut all)?; // sees the end ...
-    /// assert_eq!(all, "all I have");
-    /// client.write_all(b"and you?")?; // ... and can still send
-    /// drop(client);
-    /// all.clear();
-    /// session.read_to_string(&mut all)?;
-    /// assert_eq!(all, "and you?");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn half_close(&self) {
-        self.slot.half_close(self.number());
-    }
-
-    /// Finishes the session that this inbox is addressed to, or else the current one: the session ends once everything sent
-    /// before is written. Does not wait for that.
-    ///
-    /// A client that does not read delays it; an [`idle_timeout`](crate::Options::idle_timeout) limits that. See
-    /// [`Client`](crate::Client) for an example.
-    ///
-    /// If the client has not closed its side, its connection then lingers, while the slot is already free: the server reads
-    /// and discards what the client still sends. This ends when the client closes, when it sends nothing for 5 seconds, after
-    /// 30 seconds, or when the next client connects. Without it, the kernel would reset the connection, and the client could
-    /// lose the last bytes sent to it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::Read;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let mut client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// session.inbox().send("good-bye")?;
-    /// session.inbox().finish();
-    /// let mut last_words = String::new();
-    /// client.read_to_string(&mut last_words)?;
-    /// assert_eq!(last_words, "good-bye");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn finish(&self) {
-        self.slot.finish(self.number());
-    }
-
-    /// Aborts the session that this inbox is addressed to, or else the current one: cuts its connection now, and discards the
-    /// bytes that are still in the inbox for it. Does not wait.
-    ///
-    /// The client sees a reset if data that it has sent is unread, or if it sends more, and otherwise the end of the stream:
-    /// `std` cannot ask for a reset. The report counts the discarded bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Reason, SingleServer};
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// session.inbox().abort(); // from any thread
-    /// assert_eq!(session.report().reason, Reason::Aborted);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn abort(&self) {
-        self.slot.abort(self.number());
-    }
-
     /// Returns whether the session that this inbox is addressed to has ended; if it is unaddressed, whether the server was
     /// stopped.
     ///
@@ -227,7 +137,7 @@ impl Inbox {
     /// let inbox = session.inbox();
     /// assert!(!inbox.is_closed());
     ///
-    /// inbox.finish(); // on another thread, say
+    /// session.client().finish();
     /// session.wait_until_over();
     /// assert!(inbox.is_closed());
     /// assert!(matches!(inbox.send("too late"), Err(SendError::Over(_))));
@@ -240,12 +150,6 @@ impl Inbox {
             Some(record) => record.is_ended(),
             None => self.slot.is_stopping(),
         }
-    }
-
-    #[doc(hidden)]
-    #[deprecated(since = "0.2.0", note = "renamed to `is_closed`")]
-    pub fn is_over(&self) -> bool {
-        self.is_closed()
     }
 }
 

@@ -9,7 +9,8 @@ use std::sync::mpsc::{self, Receiver, RecvError, RecvTimeoutError, TryRecvError}
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::message::{Client, End, Message};
+use super::client::Client;
+use super::message::{End, Message};
 use crate::state::channels::Item;
 use crate::state::record::Record;
 use crate::state::slot::Slot;
@@ -27,14 +28,13 @@ use crate::sync::yielding;
 ///
 /// ```
 /// use single_server::SingleServer;
-/// use std::sync::mpsc::{RecvTimeoutError, TryRecvError};
+/// use std::sync::mpsc::RecvTimeoutError;
 /// use std::time::Duration;
 ///
 /// let server = SingleServer::bind("127.0.0.1:0")?;
 /// let outbox = server.outbox();
 /// // Nobody has connected yet.
-/// assert_eq!(outbox.try_recv().unwrap_err(), TryRecvError::Empty);
-/// let nothing = outbox.recv_timeout(Duration::from_millis(1));
+/// let nothing = outbox.recv_timeout(Duration::ZERO);
 /// assert_eq!(nothing.unwrap_err(), RecvTimeoutError::Timeout);
 /// // And nobody will any more.
 /// server.control().stop();
@@ -78,27 +78,7 @@ impl Outbox {
         self.receive(None, true).map_err(|_| RecvError)
     }
 
-    /// Returns the next message if there is one now.
-    ///
-    /// # Errors
-    ///
-    /// [`TryRecvError::Empty`] if there is none, [`TryRecvError::Disconnected`] as for [`recv`](Outbox::recv).
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::sync::mpsc::TryRecvError;
-    ///
-    /// let server = SingleServer::bind("127.0.0.1:0")?;
-    /// assert_eq!(server.outbox().try_recv().unwrap_err(), TryRecvError::Empty);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn try_recv(&self) -> Result<Message, TryRecvError> {
-        self.poll(true, false)
-    }
-
-    /// Waits for the next message, but not longer than `timeout`.
+    /// Waits for the next message, but not longer than `timeout`; with zero, returns at once.
     ///
     /// # Errors
     ///
@@ -146,7 +126,7 @@ impl Outbox {
     /// for message in server.outbox().iter() {
     ///     match message {
     ///         Message::Data(chunk) => count += chunk.len(),
-    ///         Message::ProducerFinished(_) => break,
+    ///         Message::End(_) => break,
     ///         _ => {}
     ///     }
     /// }
@@ -274,7 +254,7 @@ impl Outbox {
     /// The end of the open session. All of its chunks have been received.
     fn end(&self) -> Option<Message> {
         let record = self.open.borrow_mut().take();
-        record.map(|record| Message::ProducerFinished(End::new(&self.slot, record)))
+        record.map(|record| Message::End(End::new(Client::new(&self.slot, record))))
     }
 }
 
@@ -288,15 +268,6 @@ impl<'a> IntoIterator for &'a Outbox {
 }
 
 /// The iterator over an [`Outbox`], made by [`Outbox::iter`].
-///
-/// # Examples
-///
-/// ```
-/// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-/// server.control().stop();
-/// assert_eq!(server.outbox().iter().count(), 0);
-/// # Ok::<(), std::io::Error>(())
-/// ```
 #[derive(Debug)]
 #[must_use = "iterators are lazy and do nothing unless consumed"]
 pub struct Messages<'a> {

@@ -72,20 +72,22 @@ impl Session<'_> {
 
     /// Returns an error unless the stream ended with the client's FIN.
     fn check_whole(&self) -> io::Result<()> {
-        let Report { reason, complete, .. } = self.report();
-        if complete {
-            return Ok(());
-        }
+        let reason = match self.client().report() {
+            Some(Report { reason, complete: false, .. }) => reason,
+            // While the session is live, only the client's FIN is an end of the stream.
+            Some(_) | None => return Ok(()),
+        };
         let kind = match reason {
             Reason::Reset => io::ErrorKind::ConnectionReset,
             Reason::Idle | Reason::Stalled | Reason::Gone | Reason::TimeUp => io::ErrorKind::TimedOut,
             _ => io::ErrorKind::ConnectionAborted,
         };
-        Err(io::Error::new(kind, format!("the session with {} was cut short: {reason}", self.peer_addr())))
+        let peer = self.client().peer_addr();
+        Err(io::Error::new(kind, format!("the session with {peer} was cut short: {reason}")))
     }
 
-    /// `fill` with the read timeout.
-    fn fill_to_read(&self) -> io::Result<bool> {
+    /// `fill` with the read timeout, and an error if the session was cut short.
+    pub(super) fn fill_to_read(&self) -> io::Result<bool> {
         let filled = self.fill(self.read_timeout.get()).map_err(|_| io::Error::from(TIMEOUT))?;
         if !filled {
             self.check_whole()?;
@@ -93,7 +95,7 @@ impl Session<'_> {
         Ok(filled)
     }
 
-    fn advance(&self, count: usize) {
+    pub(super) fn advance(&self, count: usize) {
         let mut rest = self.rest.borrow_mut();
         if let Some(chunk) = rest.as_mut() {
             chunk.advance(count);

@@ -11,11 +11,11 @@ impl Session<'_> {
     /// It works only with [`Options::read_on_demand`](crate::Options::read_on_demand), and only before the session has been
     /// read from or anything has been sent to its client. From then on the server leaves the connection alone: it has
     /// nothing to read and takes nothing more for its inbox ([`SendError::Over`](crate::SendError::Over)), a
-    /// [half-close](Session::half_close) does nothing, and neither the idle nor the close timeout counts. The holder may
+    /// [half-close](crate::Client::half_close) does nothing, and neither the idle nor the close timeout counts. The holder may
     /// make the socket non-blocking, and set other timeouts than none; `TCP_NODELAY` is set.
     ///
     /// The session keeps the slot, and ends when the application ends it: by dropping it, [`close`](Session::close) or
-    /// [`abort`](Session::abort). The [session timeout](crate::Options::session_timeout), a newcomer under
+    /// [`abort`](crate::Client::abort). The [session timeout](crate::Options::session_timeout), a newcomer under
     /// [`Busy::Replace`](crate::Busy::Replace) and a stop end it, too, and `read` or
     /// [`wait_until_over`](Session::wait_until_over) wait for that. The connection is then shut down, whoever holds it. After
     /// `close`, or when it was dropped, the client is sent a FIN; what it still sends may be discarded.
@@ -72,6 +72,6 @@ impl Session<'_> {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn stream(&self) -> io::Result<TcpStream> {
-        self.inbox.slot.lend(self.client.record().number)
+        self.inbox.slot.lend(self.client.record.number)
     }
 }

@@ -115,7 +115,7 @@ impl Machine {
             awaited: false,
             reader_awaited: false,
             life: Life::Running,
-            stop_timeout: options.linger,
+            stop_timeout: options.stop_timeout,
             wake_queued: false,
             effects: Effects::default(),
         }
@@ -155,9 +155,9 @@ impl Machine {
         if !self.is_latest(session) || after == before {
             return;
         }
-        let report = self.report(now);
+        let report = after.reason().map(|reason| self.report(reason, now));
         self.latest.phase = after;
-        match (after, after.reason()) {
+        match (after, report) {
             // The connection no longer lingers. Nobody waits for that but, during a stop, the writer; otherwise it finds out
             // when the linger time is up.
             _ if !before.is_live() => {
@@ -165,7 +165,7 @@ impl Machine {
                 self.effects.turn |= self.is_stopping();
                 return;
             }
-            (_, Some(reason)) => self.end(Report { reason, ..report }, now),
+            (_, Some(report)) => self.end(report, now),
             (Phase::ClientDone, _) => {
                 self.latest.moved = now; // a FIN is a movement, too
                 self.effects.reopen = true;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::machine::{Life, Machine, Position, Session};
 use super::phase::Phase;
 use crate::values::signal::{Reason, Report};
+use crate::values::traffic::Traffic;
 
 impl Machine {
     /// A client is being served.
@@ -29,11 +30,6 @@ impl Machine {
         self.is_latest(session) && self.is_busy()
     }
 
-    /// The session that is live.
-    pub(super) fn live(&self) -> Option<u64> {
-        Some(self.latest.number).filter(|_| self.is_busy())
-    }
-
     /// Both directions of the latest session are open.
     pub(super) fn is_open(&self) -> bool {
         self.latest.phase == Phase::Open
@@ -44,11 +40,6 @@ impl Machine {
         self.latest.phase == Phase::Lent
     }
 
-    /// The session has ended, though its connection may still linger.
-    pub(super) fn is_ended(&self, session: u64) -> bool {
-        session < self.latest.number || (self.is_latest(session) && !self.is_busy())
-    }
-
     /// Whether a newcomer waits for the slot of this session.
     pub(super) fn is_awaited(&self, session: u64) -> bool {
         self.awaited && self.is_live(session)
@@ -57,6 +48,11 @@ impl Machine {
     /// The session that unaddressed bytes are for: the live one or, if nobody is connected, the next.
     pub(super) fn addressee(&self) -> u64 {
         self.latest.number + u64::from(!self.is_busy())
+    }
+
+    /// Changes with everything that a newcomer may wait for.
+    pub(super) fn progress(&self) -> (u64, Phase, bool) {
+        (self.latest.received, self.latest.phase, self.is_stopping())
     }
 
     /// Whether the reader would not notice a reset of the live connection now, because it does not read.
@@ -92,18 +88,19 @@ impl Machine {
         all_read && delivered
     }
 
-    /// How things stand with the live session; its reason has no meaning yet.
-    pub(super) fn report(&self, now: Instant) -> Report {
-        let Session { phase, peer, received, sent, began, .. } = self.latest;
-        Report {
-            peer,
-            reason: Reason::ClientClosed,
-            complete: phase == Phase::ClientDone,
-            received,
-            sent,
-            discarded: self.account.accepted.saturating_sub(sent),
-            lent: phase == Phase::Lent,
-            lasted: now.saturating_duration_since(began),
-        }
+    /// How many bytes of the live session have moved.
+    pub(super) fn traffic(&self) -> Traffic {
+        let Session { received, sent, .. } = self.latest;
+        Traffic { received, sent, queued: self.account.accepted.saturating_sub(sent) }
+    }
+
+    /// The report of the live session if it ends now.
+    pub(super) fn report(&self, reason: Reason, now: Instant) -> Report {
+        let Session { phase, peer, began, .. } = self.latest;
+        let Traffic { received, sent, queued } = self.traffic();
+        let complete = phase == Phase::ClientDone;
+        let lasted = now.saturating_duration_since(began);
+        let lent = phase == Phase::Lent;
+        Report { peer, reason, complete, received, sent, discarded: queued, lent, lasted }
     }
 }

@@ -28,7 +28,7 @@ impl Machine {
 
     /// Half-closes or finishes a session, after everything accepted for it.
     pub(crate) fn close_output(&mut self, session: u64, output: Output) {
-        if session == self.addressee() && self.account.output < output {
+        if self.is_live(session) && self.account.output < output {
             self.account.output = output;
             self.wake_writer();
             self.effects.room = true;
@@ -62,20 +62,19 @@ impl Slot {
         result
     }
 
-    /// Half-closes a session, after everything accepted for it. Unaddressed as for [`put`](Slot::put).
-    pub(crate) fn half_close(&self, to: Option<u64>) {
-        let mut state = self.lock();
-        let to = to.unwrap_or_else(|| state.machine.addressee());
-        state.machine.close_output(to, Output::HalfClosing);
-        self.carry_out(state);
+    /// Half-closes a session, after everything accepted for it.
+    pub(crate) fn half_close(&self, session: u64) {
+        self.close_output(session, Output::HalfClosing);
     }
 
-    /// Finishes a session, after everything accepted for it. Unaddressed: the one that is live.
-    pub(crate) fn finish(&self, to: Option<u64>) {
+    /// Finishes a session, after everything accepted for it.
+    pub(crate) fn finish(&self, session: u64) {
+        self.close_output(session, Output::Finishing);
+    }
+
+    fn close_output(&self, session: u64, output: Output) {
         let mut state = self.lock();
-        if let Some(to) = to.or_else(|| state.machine.live()) {
-            state.machine.close_output(to, Output::Finishing);
-        }
+        state.machine.close_output(session, output);
         self.carry_out(state);
     }
 
@@ -84,12 +83,8 @@ impl Slot {
         self.lock().machine.extend(session, Instant::now());
     }
 
-    /// Cuts a session now, also one that lingers. Unaddressed: the one that is live.
-    pub(crate) fn abort(&self, to: Option<u64>) {
-        let mut state = self.lock();
-        if let Some(to) = to.or_else(|| state.machine.live()) {
-            state.machine.apply(to, Event::Abort, Instant::now());
-        }
-        self.carry_out(state);
+    /// Cuts a session now, also one that lingers.
+    pub(crate) fn abort(&self, session: u64) {
+        self.apply(session, Event::Abort);
     }
 }

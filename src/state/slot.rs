@@ -27,6 +27,7 @@ use crate::values::options::Options;
 use crate::values::pool::Pool;
 use crate::values::signal::{Report, Signal};
 use crate::values::subscribers::Subscribers;
+use crate::values::traffic::Traffic;
 
 pub(crate) struct Slot {
     state: Mutex<State>,
@@ -230,11 +231,14 @@ impl Slot {
         state.session.as_ref().filter(|_| state.machine.is_busy()).map(|session| session.record.clone())
     }
 
-    /// The report of a session: the final one or, while it is live, how things stand.
-    pub(crate) fn report(&self, record: &Record) -> Report {
+    /// How many bytes of a session have moved, up to its end or until now.
+    pub(crate) fn traffic(&self, record: &Record) -> Traffic {
         let state = self.lock();
         // Under the lock: the session cannot end in between.
-        record.report().unwrap_or_else(|| state.machine.report(Instant::now()))
+        match record.report() {
+            Some(Report { received, sent, .. }) => Traffic { received, sent, queued: 0 },
+            None => state.machine.traffic(),
+        }
     }
 
     /// Whether a newcomer waits for the slot of this session.
@@ -243,10 +247,13 @@ impl Slot {
     }
 
     /// For the application: waits until a session has ended.
-    pub(crate) fn wait_until_ended(&self, session: u64) {
+    pub(crate) fn wait_until_ended(&self, record: &Record) -> Report {
         let mut state = self.lock();
-        while !state.machine.is_ended(session) {
-            state = self.change.wait(state, None);
+        loop {
+            match record.report() {
+                Some(report) => return report,
+                None => state = self.change.wait(state, None),
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the server stops: every waiting thread is woken, the last client is served for at most the linger time, and the
+//! How the server stops: every waiting thread is woken, the last client is served for at most the stop timeout, and the
 //! threads exit. Before that it may drain: the port is closed, and the last client goes on as before for a while.
 //!
 //! `stop` and `drain` run on the thread that calls them, and do not wait. The acceptor closes the port at once; the writer

@@ -9,6 +9,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::net::address::canonical;
 use crate::net::connection::turn_away;
 use crate::state::accepting::Patience;
 use crate::state::slot::Slot;
@@ -56,7 +57,7 @@ impl Acceptor {
             match accepted {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
-                    self.meet(stream, peer);
+                    self.meet(stream, canonical(peer));
                 }
                 Err(e) if is_about_one_client(&e) => {}
                 // Somebody else who holds a listener that was handed in has made it non-blocking.
@@ -121,8 +122,12 @@ impl Acceptor {
 
     /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self, peer: SocketAddr) -> bool {
+        let live = match self.slot.current() {
+            Some(live) => live,
+            None => return true,
+        };
         let start = Instant::now();
-        let session = self.slot.addressee();
+        let session = live.number;
         let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
         let in_storm = self.last_refusal.map_or(false, |last| start < last + STORM);
         let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };
@@ -130,8 +135,8 @@ impl Acceptor {
         let most = self.slot.options.handover;
         let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
         // In a storm from elsewhere the served client cannot have come back, and a look would disturb its connection.
-        let may_be_back = !in_storm || self.slot.current().map_or(true, |live| live.peer.ip() == peer.ip());
-        let free = self.slot.wait_for_handover(may_be_back, patience);
+        let may_be_back = !in_storm || live.peer.ip() == peer.ip();
+        let free = self.slot.wait_for_handover(may_be_back, start, patience);
         let now = Instant::now();
         if !free && !in_vain && now - start >= handover {
             self.in_vain = Some((session, now + handover));

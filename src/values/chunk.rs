@@ -4,9 +4,7 @@
 //! another client (promise 3). Dropping it returns its buffer to the pool, so a server needs only a few buffers
 //! (promise 5).
 
-use std::borrow::Borrow;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::mem;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -86,19 +84,6 @@ impl AsRef<[u8]> for Chunk {
     }
 }
 
-impl Borrow<[u8]> for Chunk {
-    fn borrow(&self) -> &[u8] {
-        self
-    }
-}
-
-/// An empty chunk.
-impl Default for Chunk {
-    fn default() -> Chunk {
-        Chunk::from(Vec::new())
-    }
-}
-
 /// A copy of the bytes. If the original came from a client, the copy can be sent to that client only, too.
 impl Clone for Chunk {
     fn clone(&self) -> Chunk {
@@ -118,12 +103,6 @@ impl Eq for Chunk {}
 impl PartialEq<[u8]> for Chunk {
     fn eq(&self, other: &[u8]) -> bool {
         **self == *other
-    }
-}
-
-impl Hash for Chunk {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        (**self).hash(state);
     }
 }
 

@@ -23,7 +23,7 @@ use crate::sync::monitor::lock;
 /// use single_server::{Busy, Options};
 ///
 /// let newest_wins = Options::new().busy(Busy::Replace);
-/// let with_a_message = Options::new().busy(Busy::Tell(b"one moment, please\n".to_vec()));
+/// let with_a_message = Options::new().busy(Busy::tell("one moment, please\n"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -31,7 +31,7 @@ pub enum Busy {
     /// Its connection is closed at once. The default.
     #[default]
     Drop,
-    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes.
+    /// It gets this message, whole, and then its connection is closed. At most 4,096 bytes; see [`Busy::tell`].
     Tell(Vec<u8>),
     /// The kernel refuses its connection: the listener is closed while a client is connected.
     ///
@@ -46,6 +46,22 @@ pub enum Busy {
     Replace,
 }
 
+impl Busy {
+    /// [`Busy::Tell`] with a text or bytes.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Busy, Options};
+    ///
+    /// let options = Options::new().busy(Busy::tell("in use; try again later\n"));
+    /// ```
+    #[must_use]
+    pub fn tell(message: impl Into<Vec<u8>>) -> Busy {
+        Busy::Tell(message.into())
+    }
+}
+
 /// Effectively infinite, but small enough to be added to an `Instant`.
 pub(crate) const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
@@ -57,21 +73,38 @@ const LONGEST_YIELD: Duration = Duration::from_millis(10);
 
 /// The settings of a [`SingleServer`](crate::SingleServer), and the ways to start one.
 ///
+/// | setting | default | meaning |
+/// |---|---|---|
+/// | [`busy`](Options::busy) | [`Busy::Drop`] | what happens to a second client |
+/// | [`idle_timeout`](Options::idle_timeout) | none | ends a session in which no byte moves |
+/// | [`allow`](Options::allow) | everybody | which addresses may connect |
+/// | [`admit`](Options::admit) | everybody | asks your program about each client |
+/// | [`session_timeout`](Options::session_timeout) | none | ends a session, whatever moves |
+/// | [`close_timeout`](Options::close_timeout) | 60 s | ends a session after its client has closed its side, if no byte moves |
+/// | [`handover`](Options::handover) | 1 s | how long a newcomer waits for a client that is leaving |
+/// | [`stop_timeout`](Options::stop_timeout) | 1 s | how long a stop waits for the last client |
+/// | [`read_on_demand`](Options::read_on_demand) | `false` | reads nothing before the application asks |
+/// | [`buffer_size`](Options::buffer_size), [`depth`](Options::depth) | 256 KiB, 4 | how much memory the channels take |
+/// | [`yield_time`](Options::yield_time) | 50 µs | how long a thread polls before it blocks |
+///
 /// A setting out of range is an error of [`bind`](Options::bind) or [`listen_on`](Options::listen_on), which names it.
 ///
 /// # Examples
 ///
-/// A server that runs on little memory:
+/// A console that one person at a time can use, on the local network:
 ///
 /// ```
-/// use single_server::Options;
+/// use single_server::{Busy, Options};
+/// use std::time::Duration;
 ///
 /// let server = Options::new()
-///     .buffer_size(4096)
-///     .depth(1)
-///     .bind("127.0.0.1:0")?;
+///     .busy(Busy::tell("somebody is at the console\n"))
+///     .idle_timeout(Duration::from_secs(600))
+///     .allow("127.0.0.1".parse()?)
+///     .allow("192.168.1.0/24".parse()?)
+///     .bind("127.0.0.1:0")?; // port 0: any free port
 /// assert_ne!(server.local_addr().port(), 0);
-/// # Ok::<(), std::io::Error>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "options do nothing until `bind` or `listen_on` is called"]
@@ -79,7 +112,7 @@ pub struct Options {
     pub(crate) buffer_size: usize,
     pub(crate) depth: usize,
     pub(crate) yield_time: Duration,
-    pub(crate) linger: Duration,
+    pub(crate) stop_timeout: Duration,
     pub(crate) handover: Duration,
     pub(crate) busy: Busy,
     pub(crate) idle_timeout: Option<Duration>,
@@ -108,8 +141,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults: buffers of 256 KiB, four messages in each channel, [`Busy::Drop`], every client allowed, a close timeout
-    /// of one minute, no idle timeout.
+    /// The defaults, which the [table](Options) lists.
     ///
     /// # Examples
     ///
@@ -123,7 +155,7 @@ impl Options {
             buffer_size: 256 * 1024,
             depth: 4,
             yield_time: Duration::from_micros(if one_core { 0 } else { 50 }),
-            linger: Duration::from_secs(1),
+            stop_timeout: Duration::from_secs(1),
             handover: Duration::from_secs(1),
             busy: Busy::Drop,
             idle_timeout: None,
@@ -133,116 +165,6 @@ impl Options {
             allow: Vec::new(),
             admit: None,
         }
-    }
-
-    /// The size of a read buffer, and thus the maximum length of one read; 1 byte to 1 GiB, default 262,144 bytes.
-    ///
-    /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
-    /// used occupies memory.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::Options;
-    ///
-    /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
-    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
-    /// ```
-    pub fn buffer_size(mut self, bytes: usize) -> Options {
-        self.buffer_size = bytes;
-        self
-    }
-
-    /// How many messages the outbox holds, and how many times `buffer_size` bytes the inbox; 1 to 65,536, default 4.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let deep = single_server::Options::new().buffer_size(1024).depth(64);
-    /// ```
-    pub fn depth(mut self, messages: usize) -> Options {
-        self.depth = messages;
-        self
-    }
-
-    /// How long a thread that has just received something polls for more, yielding the processor each time, before it
-    /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
-    ///
-    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
-    ///
-    /// # Examples
-    ///
-    /// Where other programs need the processor more:
-    ///
-    /// ```
-    /// use single_server::Options;
-    /// use std::time::Duration;
-    ///
-    /// let frugal = Options::default().yield_time(Duration::ZERO);
-    /// ```
-    pub fn yield_time(mut self, time: Duration) -> Options {
-        self.yield_time = time;
-        self
-    }
-
-    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
-    ///
-    /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
-    /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
-    /// second after the last byte sent to it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::Options;
-    /// use std::time::Duration;
-    ///
-    /// let patient = Options::new().linger(Duration::from_secs(10));
-    /// ```
-    pub fn linger(mut self, time: Duration) -> Options {
-        self.linger = time.min(FOREVER);
-        self
-    }
-
-    /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
-    /// default 1 s.
-    ///
-    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
-    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
-    /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
-    ///
-    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
-    /// as the served client. If there is neither a FIN nor anything unread, the client is
-    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
-    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
-    ///
-    /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
-    ///
-    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{echo, Options};
-    /// use std::io::{Read, Write};
-    /// use std::net::TcpStream;
-    ///
-    /// let server = Options::new().bind("127.0.0.1:0")?;
-    /// let (addr, control) = (server.local_addr(), server.control());
-    /// let serving = std::thread::spawn(move || echo(&server));
-    /// for _ in 0..10 {
-    ///     let mut client = TcpStream::connect(addr)?;
-    ///     client.write_all(b"ping")?;
-    ///     client.read_exact(&mut [0; 4])?;
-    ///     // Dropped here, and connects again at once.
-    /// }
-    /// control.stop();
-    /// serving.join().expect("echo does not panic");
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
-    pub fn handover(mut self, time: Duration) -> Options {
-        self.handover = time.min(FOREVER);
-        self
     }
 
     /// What happens to a second client; default [`Busy::Drop`].
@@ -255,7 +177,7 @@ impl Options {
     /// use std::net::TcpStream;
     ///
     /// let server = Options::new()
-    ///     .busy(Busy::Tell(b"in use\n".to_vec()))
+    ///     .busy(Busy::tell("in use\n"))
     ///     .bind("127.0.0.1:0")?;
     /// let first = TcpStream::connect(server.local_addr())?;
     /// let mut second = TcpStream::connect(server.local_addr())?;
@@ -301,42 +223,49 @@ impl Options {
         self
     }
 
-    /// Ends a session in which no byte has moved for this long since its client has closed its side; at least 8 ms, default
-    /// one minute, `None`: never.
+    /// Adds an address or prefix to the allow-list; default: an empty list, which allows every client.
     ///
-    /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
-    /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
-    /// application has nothing to send to it. An application that works for longer than this calls
-    /// [`Session::extend`](crate::Session::extend) now and then. A client found to be reset while the application leaves the
-    /// outbox full loses the slot after the same time.
-    ///
-    /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
-    /// the process was paused. Then the server looks at the connection once more.
+    /// The list is checked before the busy flag. The connections of other clients are closed at once.
     ///
     /// # Examples
     ///
     /// ```
-    /// use single_server::{Message, Options, Reason, Signal};
-    /// use std::net::TcpStream;
-    /// use std::time::Duration;
+    /// use single_server::Options;
     ///
-    /// let server = Options::new()
-    ///     .close_timeout(Duration::from_millis(50))
-    ///     .bind("127.0.0.1:0")?;
+    /// let options = Options::new()
+    ///     .allow("127.0.0.1".parse()?)
+    ///     .allow("fd00::/8".parse()?);
+    /// # Ok::<(), single_server::ParsePrefixError>(())
+    /// ```
+    pub fn allow(mut self, prefix: Prefix) -> Options {
+        self.allow.push(prefix);
+        self
+    }
+
+    /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
+    ///
+    /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
+    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
+    /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
+    /// everybody again.
+    ///
+    /// # Examples
+    ///
+    /// A device that may be switched off:
+    ///
+    /// ```
+    /// use single_server::{Options, Refusal, Signal};
+    /// use std::net::TcpStream;
+    ///
+    /// let is_on = || false;
+    /// let server = Options::new().admit(move |_peer| is_on()).bind("127.0.0.1:0")?;
     /// let signals = server.signal();
-    /// drop(TcpStream::connect(server.local_addr())?);
-    /// // Holding the end keeps the session open, so that the application may still answer.
-    /// let mut messages = server.outbox().iter();
-    /// let _end = messages.find(|message| matches!(message, Message::ProducerFinished(_)));
-    /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
-    /// match signals.recv() {
-    ///     Ok(Signal::ProducerFinished(report)) => assert_eq!(report.reason, Reason::Gone),
-    ///     other => panic!("{other:?}"),
-    /// }
+    /// let _client = TcpStream::connect(server.local_addr())?;
+    /// assert!(matches!(signals.recv(), Ok(Signal::Refused { why: Refusal::NotAdmitted, .. })));
     /// # Ok::<(), std::io::Error>(())
     /// ```
-    pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
-        self.close_timeout = time.into().map(|time| time.min(FOREVER));
+    pub fn admit(mut self, hook: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Options {
+        self.admit = Some(Admit(Arc::new(Mutex::new(hook))));
         self
     }
 
@@ -366,6 +295,106 @@ impl Options {
         self
     }
 
+    /// Ends a session in which no byte has moved for this long since its client has closed its side; at least 8 ms, default
+    /// one minute, `None`: never.
+    ///
+    /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
+    /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
+    /// application has nothing to send to it. An application that works for longer than this calls
+    /// [`Client::extend`](crate::Client::extend) now and then: the server sees only what moves on the connection, not that somebody
+    /// still works on bytes that the application has passed on. A client found to be reset while the application leaves the
+    /// outbox full loses the slot after the same time.
+    ///
+    /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
+    /// the process was paused. Then the server looks at the connection once more.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{Message, Options, Reason, Signal};
+    /// use std::net::TcpStream;
+    /// use std::time::Duration;
+    ///
+    /// let server = Options::new()
+    ///     .close_timeout(Duration::from_millis(50))
+    ///     .bind("127.0.0.1:0")?;
+    /// let signals = server.signal();
+    /// drop(TcpStream::connect(server.local_addr())?);
+    /// // Holding the end keeps the session open, so that the application may still answer.
+    /// let mut messages = server.outbox().iter();
+    /// let _end = messages.find(|message| matches!(message, Message::End(_)));
+    /// assert!(matches!(signals.recv(), Ok(Signal::Connected(_))));
+    /// match signals.recv() {
+    ///     Ok(Signal::ProducerFinished(report)) => assert_eq!(report.reason, Reason::Gone),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn close_timeout(mut self, time: impl Into<Option<Duration>>) -> Options {
+        self.close_timeout = time.into().map(|time| time.min(FOREVER));
+        self
+    }
+
+    /// How long a newcomer waits for the slot of a client that is leaving, before the [busy policy](Options::busy) applies;
+    /// default 1 s.
+    ///
+    /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
+    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
+    /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
+    ///
+    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
+    /// as the served client. If there is neither a FIN nor anything unread, the client is
+    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
+    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
+    ///
+    /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
+    ///
+    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::{echo, Options};
+    /// use std::io::{Read, Write};
+    /// use std::net::TcpStream;
+    ///
+    /// let server = Options::new().bind("127.0.0.1:0")?;
+    /// let (addr, control) = (server.local_addr(), server.control());
+    /// let serving = std::thread::spawn(move || echo(&server));
+    /// for _ in 0..10 {
+    ///     let mut client = TcpStream::connect(addr)?;
+    ///     client.write_all(b"ping")?;
+    ///     client.read_exact(&mut [0; 4])?;
+    ///     // Dropped here, and connects again at once.
+    /// }
+    /// control.stop();
+    /// serving.join().expect("echo does not panic");
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn handover(mut self, time: Duration) -> Options {
+        self.handover = time.min(FOREVER);
+        self
+    }
+
+    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
+    ///
+    /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
+    /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
+    /// second after the last byte sent to it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use single_server::Options;
+    /// use std::time::Duration;
+    ///
+    /// let patient = Options::new().stop_timeout(Duration::from_secs(10));
+    /// ```
+    pub fn stop_timeout(mut self, time: Duration) -> Options {
+        self.stop_timeout = time.min(FOREVER);
+        self
+    }
+
     /// Reads nothing from a client until the application asks for its bytes; default `false`.
     ///
     /// The client gets the slot, and [`Connected`](crate::Message::Connected) is delivered, as always. The first read is made
@@ -373,15 +402,15 @@ impl Options {
     /// methods, or by reading from the [`Session`](crate::Session) that [`accept`](crate::SingleServer::accept) has returned.
     ///
     /// This is for an application that must prepare something first, such as a connection to another server. If that fails
-    /// it can [`abort`](crate::Session::abort) the session with the client's bytes unread, and the client sees a reset
+    /// it can [`abort`](crate::Client::abort) the session with the client's bytes unread, and the client sees a reset
     /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
     ///
     /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
     /// something is sent to it, after a quarter of a second, and every eighth of the idle or close timeout. If it was reset, or
-    /// the client has closed its side without sending anything, the session ends without being asked for, once the application
-    /// has had a quarter of a second to ask, or an eighth of a shorter timeout. A FIN behind unread bytes cannot be seen, so a session whose client has sent
-    /// something is over after the [close timeout](Options::close_timeout), unless the application calls
-    /// [`Session::extend`](crate::Session::extend).
+    /// the client has closed its side without sending anything, the session ends without being asked for, once the
+    /// application has had a quarter of a second to ask, or an eighth of a shorter timeout. A FIN behind unread bytes cannot be
+    /// seen, so a session whose client has sent something is over after the [close timeout](Options::close_timeout), unless
+    /// the application calls [`Client::extend`](crate::Client::extend).
     ///
     /// Instead of asking, it can also take the connection itself: [`Session::stream`](crate::Session::stream).
     ///
@@ -400,7 +429,7 @@ impl Options {
     /// let session = server.accept().expect("the server is not stopped");
     /// let printer_is_on = false;
     /// if !printer_is_on {
-    ///     session.abort();
+    ///     session.client().abort();
     /// }
     /// let error = client.read(&mut [0]).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
@@ -411,65 +440,55 @@ impl Options {
         self
     }
 
-    /// Adds an address or prefix to the allow-list; default: an empty list, which allows every client.
+    /// The size of a read buffer, and thus the maximum length of one read; 1 byte to 1 GiB, default 262,144 bytes.
     ///
-    /// The list is checked before the busy flag. The connections of other clients are closed at once.
+    /// Large buffers are faster: with 64 KiB a stream takes about a fifth longer. Only the part of a buffer that has been
+    /// used occupies memory.
     ///
     /// # Examples
     ///
     /// ```
     /// use single_server::Options;
     ///
-    /// let options = Options::new()
-    ///     .allow("127.0.0.1".parse()?)
-    ///     .allow("fd00::/8".parse()?);
-    /// # Ok::<(), single_server::ParsePrefixError>(())
+    /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
+    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
     /// ```
-    pub fn allow(mut self, prefix: Prefix) -> Options {
-        self.allow.push(prefix);
+    pub fn buffer_size(mut self, bytes: usize) -> Options {
+        self.buffer_size = bytes;
         self
     }
 
-    /// Empties the allow-list, so every client is allowed.
+    /// How many messages the outbox holds, and how many times `buffer_size` bytes the inbox; 1 to 65,536, default 4.
     ///
     /// # Examples
     ///
-    /// ```
-    /// use single_server::{Options, Prefix};
+    /// A server that runs on little memory:
     ///
-    /// let lab: Prefix = "192.168.1.0/24".parse()?;
-    /// let options = Options::new().allow(lab).allow_all();
-    /// # Ok::<(), single_server::ParsePrefixError>(())
     /// ```
-    pub fn allow_all(mut self) -> Options {
-        self.allow.clear();
+    /// let small = single_server::Options::new().buffer_size(4096).depth(1);
+    /// ```
+    pub fn depth(mut self, messages: usize) -> Options {
+        self.depth = messages;
         self
     }
 
-    /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
+    /// How long a thread that has just received something polls for more, yielding the processor each time, before it
+    /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
     ///
-    /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
-    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
-    /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
-    /// everybody again.
+    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
     ///
     /// # Examples
     ///
-    /// A device that may be switched off:
+    /// Where other programs need the processor more:
     ///
     /// ```
-    /// use single_server::{Options, Refusal, Signal};
-    /// use std::net::TcpStream;
+    /// use single_server::Options;
+    /// use std::time::Duration;
     ///
-    /// let is_on = || false;
-    /// let server = Options::new().admit(move |_peer| is_on()).bind("127.0.0.1:0")?;
-    /// let signals = server.signal();
-    /// let _client = TcpStream::connect(server.local_addr())?;
-    /// assert!(matches!(signals.recv(), Ok(Signal::Refused { why: Refusal::NotAdmitted, .. })));
-    /// # Ok::<(), std::io::Error>(())
+    /// let frugal = Options::default().yield_time(Duration::ZERO);
     /// ```
-    pub fn admit(mut self, hook: impl FnMut(SocketAddr) -> bool + Send + 'static) -> Options {
-        self.admit = Some(Admit(Arc::new(Mutex::new(hook))));
+    pub fn yield_time(mut self, time: Duration) -> Options {
+        self.yield_time = time;
         self
     }
 }

@@ -1,6 +1,6 @@
 //! Plain values that describe what happened to connections: signals, reports, and reasons.
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -43,6 +43,14 @@ pub enum Signal {
     },
     /// A session has ended, and the slot is free again.
     ProducerFinished(Report),
+    /// The application could not serve a client: the closure of [`serve`](crate::SingleServer::serve) returned an error. The
+    /// session is then aborted, unless it has ended before.
+    Failed {
+        /// The address of the client.
+        peer: SocketAddr,
+        /// The error as text, of which at most 1,024 bytes are kept.
+        text: String,
+    },
     /// Accepting or listening failed. The server continues and tries again.
     Fault {
         /// What could not be done, such as "accept a connection".
@@ -59,6 +67,22 @@ pub enum Signal {
     /// With more than eight subscriptions the number may be 0: the server uses such a signal to find out which receivers
     /// were dropped.
     Missed(u64),
+}
+
+/// The length of a text that a signal keeps. A subscription holds many signals, and memory is bounded (promise 5).
+const LONGEST_TEXT: usize = 1024;
+
+impl Signal {
+    /// An application could not serve a client.
+    pub(crate) fn failed(peer: SocketAddr, error: impl fmt::Display) -> Signal {
+        let mut text = error.to_string();
+        if text.len() > LONGEST_TEXT {
+            let end = (0..=LONGEST_TEXT).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+            text.shrink_to_fit();
+        }
+        Signal::Failed { peer, text }
+    }
 }
 
 /// Why a connection was turned away.
@@ -85,7 +109,7 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client closed its side, and the application agreed by dropping the [`End`](crate::End).
+    /// The client closed its side, and the application agreed by finishing the session.
     ClientClosed,
     /// The client or the network reset the connection.
     Reset,
@@ -107,7 +131,7 @@ pub enum Reason {
     Stopped,
 }
 
-/// A summary of a session: its client, why it ended, and how many bytes moved.
+/// A summary of a session that has ended: its client, why it ended, and how many bytes moved.
 ///
 /// `sent` counts bytes that the kernel accepted; TCP does not tell whether the client has read them. `discarded` counts
 /// bytes that the inbox accepted and the kernel did not. A write in progress when a connection is cut or breaks counts as
@@ -122,7 +146,7 @@ pub enum Reason {
 ///
 /// let mut server = SingleServer::bind("127.0.0.1:0")?;
 /// TcpStream::connect(server.local_addr())?.write_all(b"hi")?;
-/// let mut session = server.accept().expect("the server is not stopped");
+/// let session = server.accept().expect("the server is not stopped");
 /// session.chunks().for_each(drop);
 /// let report = session.close();
 /// assert_eq!((report.received, report.sent, report.reason), (2, 0, Reason::ClientClosed));
@@ -134,7 +158,7 @@ pub enum Reason {
 pub struct Report {
     /// The client's address.
     pub peer: SocketAddr,
-    /// Why the session ended. Until then this is [`Reason::ClientClosed`] and has no meaning.
+    /// Why the session ended.
     pub reason: Reason,
     /// The client closed its side before the session ended: everything that it sent was received.
     pub complete: bool,
@@ -142,7 +166,7 @@ pub struct Report {
     pub received: u64,
     /// Bytes sent to the client.
     pub sent: u64,
-    /// Bytes accepted by the inbox and not sent. Until the session has ended, they are still waiting to be sent.
+    /// Bytes accepted by the inbox and not sent.
     pub discarded: u64,
     /// The connection was lent ([`Session::stream`](crate::Session::stream)). What moved on it is not known: `received` and
     /// `sent` are 0, and `complete` is `false`.
@@ -200,10 +224,42 @@ impl fmt::Display for Signal {
             Signal::Connected(peer) => write!(f, "connected {peer}"),
             Signal::Refused { peer, why } => write!(f, "refused {peer}: {why}"),
             Signal::ProducerFinished(report) => write!(f, "closed {report}"),
+            Signal::Failed { peer, text } => {
+                write!(f, "failed {peer}: ")?;
+                // The text may hold what the client has sent, and must not look like another line of the log.
+                text.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
+            }
             Signal::Fault { doing, text, retry_in, .. } => {
                 write!(f, "cannot {doing}: {text}; trying again in {} ms", retry_in.as_millis() as u64)
             }
             Signal::Missed(count) => write!(f, "missed {count} events"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failed(error: &str) -> (String, String) {
+        let signal = Signal::failed(([127, 0, 0, 1], 7).into(), error);
+        let line = signal.to_string();
+        match signal {
+            Signal::Failed { text, .. } => (text, line),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_text_of_an_error_is_cut_between_two_characters() {
+        let (text, _) = failed(&"\u{20ac}".repeat(500)); // three bytes each
+        assert_eq!((text.len(), text.capacity()), (1023, 1023));
+    }
+
+    #[test]
+    fn the_text_of_an_error_stays_one_line_of_a_log() {
+        let (text, line) = failed("not a number: 1\nclosed 127.0.0.1:8\u{1b}[2J");
+        assert_eq!(text, "not a number: 1\nclosed 127.0.0.1:8\u{1b}[2J");
+        assert_eq!(line, "failed 127.0.0.1:7: not a number: 1 closed 127.0.0.1:8 [2J");
     }
 }

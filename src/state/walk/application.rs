@@ -189,7 +189,7 @@ impl World {
                 self.application.at = At::Poll;
                 self.close_output(rules, SELF, session, Output::Finishing)
             }
-            At::WaitUntilEnded(session) if self.machine.is_ended(session as u64) => {
+            At::WaitUntilEnded(session) if self.facts[session].ended => {
                 self.application.at = At::Poll;
                 Ok(())
             }

@@ -134,7 +134,7 @@ pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 impl Rules {
     pub(super) fn new(config: Config, broken: Option<Break>) -> Rules {
-        let mut options = Options::new().linger(LINGER);
+        let mut options = Options::new().stop_timeout(LINGER);
         options.buffer_size = 1;
         options.depth = ROOM;
         options.read_on_demand = config.read_on_demand;

@@ -38,9 +38,7 @@ impl World {
                     Some(On::Change).filter(|_| waits && !sleepers::acceptor(self, rules))
                 }
                 Thread::Application => match self.application.at {
-                    ApplicationAt::WaitUntilEnded(session) if !self.machine.is_ended(session as u64) => {
-                        Some(On::Change)
-                    }
+                    ApplicationAt::WaitUntilEnded(session) if !self.facts[session].ended => Some(On::Change),
                     _ => None,
                 },
                 Thread::Sender | Thread::Control => None,

@@ -70,7 +70,7 @@ pub(super) fn application(world: &World) -> bool {
         }
         ApplicationAt::Send(offered) => world.is_asleep(Thread::Application) && sender(world, Some(offered)),
         ApplicationAt::WaitUntilEnded(session) => {
-            world.is_asleep(Thread::Application) && world.machine.is_ended(*session as u64)
+            world.is_asleep(Thread::Application) && world.facts[*session].ended
         }
         _ => false,
     }

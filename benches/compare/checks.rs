@@ -1,0 +1,181 @@
+//! The table of checks: what is measured, against what, and how much worse than the baseline it may be.
+
+use crate::counts;
+use crate::measures::{self, Three};
+
+pub struct Check {
+    pub name: &'static str,
+    /// Of both costs.
+    pub unit: &'static str,
+    pub against: &'static str,
+    /// The largest ratio of our cost to the baseline's.
+    pub bound: f64,
+    /// Why it is that.
+    pub reason: &'static str,
+    /// Starts the contenders. An error says why the check cannot be made here.
+    pub prepare: fn() -> Result<Three, String>,
+}
+
+pub const ALL: &[Check] = &[
+    Check {
+        name: "roundtrip",
+        unit: "µs",
+        against: "three bare threads with two channels, which poll as we do",
+        bound: 1.25,
+        reason: "What the session's state adds to these threads is a few uncontended locks.",
+        prepare: measures::round_trip,
+    },
+    Check {
+        name: "roundtrip-loop",
+        unit: "µs",
+        against: "a plain loop of read and write",
+        bound: 2.2,
+        reason: "If the cores stay awake, handing a message to two more threads costs as much as the rest; if they \
+                 sleep, polling makes up for more than that.",
+        prepare: measures::round_trip_to_loop,
+    },
+    Check {
+        name: "throughput",
+        unit: "ms/4 MiB",
+        against: "a plain loop with a buffer of the same size",
+        bound: 1.3,
+        reason: "Nothing is copied between the threads, and reading and writing overlap.",
+        prepare: measures::throughput,
+    },
+    Check {
+        name: "inbox",
+        unit: "ns/message",
+        against: "a channel whose receiver gathers messages for a write",
+        bound: 1.4,
+        reason: "Sender and writer share one lock, and do not wait for each other.",
+        prepare: measures::inbox,
+    },
+    Check {
+        name: "inbox-writes",
+        unit: "ns/message",
+        against: "a write for each message",
+        bound: 0.8,
+        reason: "Gathering messages into one write is what the inbox saves its users.",
+        prepare: measures::inbox_to_writes,
+    },
+    Check {
+        name: "send",
+        unit: "ns/message",
+        against: "a channel of the same size and a lock",
+        bound: 2.65,
+        reason: "One allocation, one lock and one place in the channel for each message, and the rules of the session.",
+        prepare: measures::send,
+    },
+    Check {
+        name: "refusal",
+        unit: "µs",
+        against: "a loop that drops what it accepts",
+        bound: 1.2,
+        reason: "A refusal is the same system calls and a look at the busy flag.",
+        prepare: measures::refusal,
+    },
+    Check {
+        name: "refusal-refuse",
+        unit: "µs",
+        against: "a closed port",
+        bound: 1.1,
+        reason: "The kernel refuses; this process has no part in it.",
+        prepare: measures::refusal_by_the_kernel,
+    },
+    Check {
+        name: "first-refusal",
+        unit: "µs",
+        against: "a loop that waits for a millisecond and drops what it has accepted",
+        bound: 1.0,
+        reason: "A second client is refused within a millisecond, unless something of the first one is unread.",
+        prepare: measures::first_refusal,
+    },
+    Check {
+        name: "sessions",
+        unit: "µs",
+        against: "a plain loop",
+        bound: 1.6,
+        reason: "Three threads have to be woken for each session, but not one after the other.",
+        prepare: measures::sessions,
+    },
+    Check {
+        name: "sessions-logged",
+        unit: "µs",
+        against: "a plain loop, which has no log",
+        bound: 2.3,
+        reason: "Two lines of the log for each session are written by a thread of their own.",
+        prepare: measures::sessions_logged,
+    },
+    Check {
+        name: "switches",
+        unit: "per session",
+        against: "a plain loop",
+        bound: 4.2,
+        reason: "Each thread goes to sleep when it has nothing to do, and no thread is woken in vain.",
+        prepare: counts::switches,
+    },
+    Check {
+        name: "storm",
+        unit: "µs",
+        against: "three bare threads beside one that accepts and drops",
+        bound: 1.5,
+        reason: "Refusals take no more from the served client than a thread that knows nothing of it.",
+        prepare: measures::storm,
+    },
+    Check {
+        name: "storm-work",
+        unit: "µs",
+        against: "three bare threads beside one that accepts and drops",
+        bound: 1.35,
+        reason: "A round trip and a refusal at the same time cost little more than both of them alone.",
+        prepare: measures::storm_work,
+    },
+    Check {
+        name: "exec",
+        unit: "ms/4 MiB",
+        against: "a bare program that starts cat and copies with two threads",
+        bound: 1.4,
+        reason: "The bytes pass three threads instead of one in each direction, but are not copied there.",
+        prepare: measures::exec,
+    },
+    Check {
+        name: "exec-sessions",
+        unit: "µs",
+        against: "a bare program that starts cat and copies with two threads",
+        bound: 1.3,
+        reason: "Most of a session is the start of the process; waiting for its end adds a fraction of a millisecond.",
+        prepare: measures::exec_sessions,
+    },
+    Check {
+        name: "exec-inetd",
+        unit: "µs",
+        against: "a bare program that starts cat on the connection itself",
+        bound: 1.3,
+        reason: "The process has the connection, so only the start and the end of it are ours.",
+        prepare: measures::exec_inetd,
+    },
+    Check {
+        name: "forward",
+        unit: "ms/4 MiB",
+        against: "a bare forwarder that copies with two threads",
+        bound: 1.3,
+        reason: "As for exec.",
+        prepare: measures::forward,
+    },
+    Check {
+        name: "memory",
+        unit: "KiB",
+        against: "a plain loop with a buffer of the same size",
+        bound: 2.5,
+        reason: "At most eight MiB are promised; the buffers in use stay few, and sessions and refusals leave nothing.",
+        prepare: counts::memory,
+    },
+    Check {
+        name: "idle",
+        unit: "µs/s",
+        against: "a program that wakes up a hundred times a second",
+        bound: 0.15,
+        reason: "The log looks for the end twice a second; no other thread wakes up, with a client or without.",
+        prepare: counts::idle,
+    },
+];

@@ -1,0 +1,142 @@
+//! Stage 2: a client that has closed its side still gets its answers, and nobody else does.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+
+/// What the application answers to some bytes of the client; `None` ends the session.
+pub type Answer = Option<Vec<u8>>;
+
+pub struct Server {
+    pub addr: SocketAddr,
+}
+
+/// Serves one client at a time. The application is called with the number of the session and what the client sends,
+/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
+where
+    A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
+{
+    let listener = TcpListener::bind(addr)?;
+    let server = Server { addr: listener.local_addr()? };
+    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    let (to_outbox, outbox) = channel::<(u64, Vec<u8>)>();
+    let (inbox, from_inbox) = channel::<(u64, Answer)>();
+    let (turns, to_read) = channel();
+
+    thread::spawn(move || {
+        for (session, bytes) in outbox {
+            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            if bytes.is_empty() {
+                inbox.send((session, None)).expect("the writer never exits");
+            }
+        }
+    });
+    let slot = Arc::new(Slot { busy: AtomicBool::new(false), latest: Mutex::new((0, None)) });
+    let (for_reader, for_writer) = (slot.clone(), slot.clone());
+    thread::spawn(move || accept(&listener, &slot, &turns));
+    thread::spawn(move || {
+        for (session, stream) in to_read {
+            read(session, &stream, &for_reader, &to_outbox);
+        }
+    });
+    thread::spawn(move || {
+        for (session, answer) in from_inbox {
+            write(session, answer, &for_writer);
+        }
+    });
+    Ok(server)
+}
+
+/// The place for one client, shared by the threads.
+struct Slot {
+    /// A client is being served.
+    busy: AtomicBool,
+    /// The number of the latest session, and its connection until it ends.
+    latest: Mutex<(u64, Option<Arc<TcpStream>>)>,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, (u64, Option<Arc<TcpStream>>)> {
+        self.latest.lock().expect("nobody panics while holding the lock")
+    }
+
+    /// The connection of a session; `None` if that has ended.
+    fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
+        let latest = self.lock();
+        latest.1.clone().filter(|_| latest.0 == session)
+    }
+
+    fn begin(&self, stream: TcpStream) -> (u64, Arc<TcpStream>) {
+        let (mut latest, stream) = (self.lock(), Arc::new(stream));
+        *latest = (latest.0 + 1, Some(stream.clone()));
+        self.busy.store(true, Ordering::Relaxed);
+        (latest.0, stream)
+    }
+
+    fn end(&self) {
+        let ended = self.lock().1.take();
+        // First the slot is free, then the client sees the end: it may connect again at once.
+        self.busy.store(false, Ordering::Release);
+        if let Some(stream) = ended {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
+    loop {
+        let (stream, _) = listener.accept().expect("accept does not fail");
+        // Only this thread begins sessions, so a slot that is free stays free.
+        if slot.busy.load(Ordering::Acquire) {
+            drop(stream); // closes the connection
+        } else {
+            turns.send(slot.begin(stream)).expect("the reader never exits");
+        }
+    }
+}
+
+/// The reader thread, for one session.
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u64, Vec<u8>)>) {
+    let mut buffer = [0; 4096];
+    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => put(&buffer[..length]),
+            Err(_) => return slot.end(), // nobody is left to be answered
+        }
+    }
+    // The end goes the way of the bytes before it, so it cannot overtake them.
+    put(&[]);
+}
+
+/// The writer thread, for one answer.
+fn write(session: u64, answer: Answer, slot: &Slot) {
+    match (answer, slot.stream(session)) {
+        (None, _) => slot.end(),
+        // The session has ended, and its answers must not go to the next client.
+        (Some(_), None) => {}
+        (Some(bytes), Some(stream)) => {
+            if (&*stream).write_all(&bytes).is_err() {
+                slot.end();
+            }
+        }
+    }
+}
+
+/// Answers in capital letters, and hangs up on "quit". Try it with `ncat 127.0.0.1 1601`.
+fn main() -> io::Result<()> {
+    let server = start("127.0.0.1:1601", |_session, bytes| match bytes {
+        b"quit\n" => None,
+        _ => Some(bytes.to_ascii_uppercase()),
+    })?;
+    println!("listening on {}", server.addr);
+    loop {
+        thread::park();
+    }
+}

@@ -1,0 +1,181 @@
+//! Stage 3: a session has one end, whichever thread brings it about.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread;
+
+/// What the application answers to some bytes of the client; `None` ends the session.
+pub type Answer = Option<Vec<u8>>;
+
+pub struct Server {
+    pub addr: SocketAddr,
+}
+
+/// Serves one client at a time. The application is called with the number of the session and what the client sends,
+/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
+where
+    A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
+{
+    let listener = TcpListener::bind(addr)?;
+    let server = Server { addr: listener.local_addr()? };
+    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    let (to_outbox, outbox) = channel::<(u64, Vec<u8>)>();
+    let (inbox, from_inbox) = channel::<(u64, Answer)>();
+    let (turns, to_read) = channel();
+
+    thread::spawn(move || {
+        for (session, bytes) in outbox {
+            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            if bytes.is_empty() {
+                inbox.send((session, None)).expect("the writer never exits");
+            }
+        }
+    });
+    let state = Mutex::new(State { number: 0, phase: Phase::Over, stream: None });
+    let slot = Arc::new(Slot { busy: AtomicBool::new(false), state });
+    let (for_reader, for_writer) = (slot.clone(), slot.clone());
+    thread::spawn(move || accept(&listener, &slot, &turns));
+    thread::spawn(move || {
+        for (session, stream) in to_read {
+            read(session, &stream, &for_reader, &to_outbox);
+        }
+    });
+    thread::spawn(move || {
+        for (session, answer) in from_inbox {
+            write(session, answer, &for_writer);
+        }
+    });
+    Ok(server)
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Open,
+    ClientDone, // the client has closed its side, and the application may still answer
+    Over,
+}
+
+/// What can happen to a session.
+enum Event {
+    Fin,    // the client has closed its side
+    Finish, // the application ends the session, and everything before has been written
+    Cut,    // the connection is broken
+}
+
+impl Phase {
+    fn after(self, event: Event) -> Phase {
+        match (self, event) {
+            (Phase::Open, Event::Fin) => Phase::ClientDone,
+            (_, Event::Finish | Event::Cut) => Phase::Over,
+            (unchanged, Event::Fin) => unchanged,
+        }
+    }
+}
+
+/// The place for one client, shared by the threads.
+struct Slot {
+    /// A client is being served. Changes under the lock; the acceptor reads it without.
+    busy: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// The latest session.
+struct State {
+    number: u64,
+    phase: Phase,
+    stream: Option<Arc<TcpStream>>,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nobody panics while holding the lock")
+    }
+
+    /// The connection of a session; `None` if that has ended.
+    fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
+        let state = self.lock();
+        state.stream.clone().filter(|_| state.number == session)
+    }
+
+    fn begin(&self, stream: TcpStream) -> (u64, Arc<TcpStream>) {
+        let (mut state, stream) = (self.lock(), Arc::new(stream));
+        *state = State { number: state.number + 1, phase: Phase::Open, stream: Some(stream.clone()) };
+        self.busy.store(true, Ordering::Relaxed);
+        (state.number, stream)
+    }
+
+    /// Something has happened to a session. The only place that ends one; the first end counts.
+    fn apply(&self, session: u64, event: Event) {
+        let mut state = self.lock();
+        if state.number == session {
+            state.phase = state.phase.after(event);
+        }
+        if state.phase == Phase::Over {
+            // First the slot is free, then the client sees the end: it may connect again at once.
+            self.busy.store(false, Ordering::Release);
+            if let Some(stream) = state.stream.take() {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
+    loop {
+        let (stream, _) = listener.accept().expect("accept does not fail");
+        // Only this thread begins sessions, so a slot that is free stays free.
+        if slot.busy.load(Ordering::Acquire) {
+            drop(stream); // closes the connection
+        } else {
+            turns.send(slot.begin(stream)).expect("the reader never exits");
+        }
+    }
+}
+
+/// The reader thread, for one session.
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u64, Vec<u8>)>) {
+    let mut buffer = [0; 4096];
+    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => put(&buffer[..length]),
+            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to be answered
+        }
+    }
+    slot.apply(session, Event::Fin);
+    // The end goes the way of the bytes before it, so it cannot overtake them.
+    put(&[]);
+}
+
+/// The writer thread, for one answer.
+fn write(session: u64, answer: Answer, slot: &Slot) {
+    match (answer, slot.stream(session)) {
+        (None, _) => slot.apply(session, Event::Finish),
+        // The session has ended, and its answers must not go to the next client.
+        (Some(_), None) => {}
+        (Some(bytes), Some(stream)) => {
+            if (&*stream).write_all(&bytes).is_err() {
+                slot.apply(session, Event::Cut);
+            }
+        }
+    }
+}
+
+/// Answers in capital letters, and hangs up on "quit". Try it with `ncat 127.0.0.1 1601`.
+fn main() -> io::Result<()> {
+    let server = start("127.0.0.1:1601", |_session, bytes| match bytes {
+        b"quit\n" => None,
+        _ => Some(bytes.to_ascii_uppercase()),
+    })?;
+    println!("listening on {}", server.addr);
+    loop {
+        thread::park();
+    }
+}

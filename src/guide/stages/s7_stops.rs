@@ -1,0 +1,288 @@
+//! Stage 7: the whole server. Only `stop` ends it, and `stop` ends it.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{channel, sync_channel, Sender, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// What the application answers to some bytes of the client; `None` ends the session.
+pub type Answer = Option<Vec<u8>>;
+
+/// How many pieces and how many answers can wait in the outbox and in the inbox.
+const DEPTH: usize = 4;
+
+const UNPOISONED: &str = "nobody panics while holding the lock";
+
+pub struct Limits {
+    /// A client is timed out if it sends nothing, or takes no byte of an answer, for this long.
+    pub silence: Duration,
+    /// How long a newcomer waits for the reader to come to the FIN of the client that is being served.
+    pub grace: Duration,
+    /// How long a newcomer waits for the session of a client that has closed its side to end.
+    pub handover: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        let (grace, handover) = (Duration::from_millis(5), Duration::from_secs(1));
+        Limits { silence: Duration::from_secs(60), grace, handover }
+    }
+}
+
+pub struct Server {
+    pub addr: SocketAddr,
+    slot: Arc<Slot>,
+    acceptor: Option<JoinHandle<()>>,
+}
+
+/// Serves one client at a time. The application is called with the number of the session and what the client sends,
+/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+pub fn start<A>(addr: &str, limits: Limits, mut application: A) -> io::Result<Server>
+where
+    A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
+{
+    let listener = TcpListener::bind(addr)?;
+    let addr = listener.local_addr()?;
+    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    // A full one makes its sender wait; then nothing is read, and TCP makes the client wait.
+    let (to_outbox, outbox) = sync_channel::<(u64, Vec<u8>)>(DEPTH);
+    let (inbox, from_inbox) = sync_channel::<(u64, Answer)>(DEPTH);
+    let (turns, to_read) = channel();
+
+    thread::spawn(move || {
+        for (session, bytes) in outbox {
+            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            if bytes.is_empty() {
+                inbox.send((session, None)).expect("the writer never exits");
+            }
+        }
+    });
+    let state = Mutex::new(State { number: 0, phase: Phase::Over, stream: None, is_stopping: false });
+    let (busy, change) = (AtomicBool::new(false), Condvar::new());
+    let slot = Arc::new(Slot { limits, busy, state, change });
+    let (for_acceptor, for_reader, for_writer) = (slot.clone(), slot.clone(), slot.clone());
+    let acceptor = thread::spawn(move || accept(&listener, &for_acceptor, &turns));
+    thread::spawn(move || {
+        for (session, stream) in to_read {
+            read(session, &stream, &for_reader, &to_outbox);
+        }
+    });
+    thread::spawn(move || {
+        for (session, answer) in from_inbox {
+            write(session, answer, &for_writer);
+        }
+    });
+    Ok(Server { addr, slot, acceptor: Some(acceptor) })
+}
+
+impl Server {
+    /// Frees the port, gives the client `patience` to come to an end, and then cuts its connection.
+    pub fn stop(&mut self, patience: Duration) {
+        self.slot.lock().is_stopping = true;
+        self.slot.change.notify_all();
+        if let Some(acceptor) = self.acceptor.take() {
+            // A thread in `accept` cannot see the flag. An error means that the backlog is full, so it is not blocked.
+            let _ = TcpStream::connect_timeout(&self.addr, Duration::from_secs(1));
+            // An error means that it has panicked, as it does once the application has; the port is free then, too.
+            let _ = acceptor.join();
+        }
+        // The other threads exit one after the other, since each ends with the channel that it receives from.
+        let state = self.slot.lock();
+        let goes_on = |state: &mut State| state.phase != Phase::Over;
+        let state = self.slot.change.wait_timeout_while(state, patience, goes_on).expect(UNPOISONED).0;
+        let session = state.number;
+        drop(state);
+        self.slot.apply(session, Event::Cut);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Duration::ZERO);
+    }
+}
+
+/// How far a session has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Open,
+    ClientDone, // the client has closed its side, and the application may still answer
+    Lingering,  // we have closed ours, the slot is free, and what the client still sends is discarded
+    Over,
+}
+
+/// What can happen to a session.
+enum Event {
+    Fin,    // the client has closed its side
+    Finish, // the application ends the session, and everything before has been written
+    Cut,    // the connection is broken, or the client is timed out
+}
+
+impl Phase {
+    fn after(self, event: Event) -> Phase {
+        match (self, event) {
+            (Phase::Open, Event::Fin) => Phase::ClientDone,
+            (Phase::Open, Event::Finish) => Phase::Lingering,
+            (Phase::ClientDone, Event::Finish) | (Phase::Lingering, Event::Fin) => Phase::Over,
+            (_, Event::Cut) => Phase::Over,
+            (unchanged, _) => unchanged,
+        }
+    }
+
+    fn is_live(self) -> bool {
+        matches!(self, Phase::Open | Phase::ClientDone)
+    }
+}
+
+/// The place for one client, shared by the threads.
+struct Slot {
+    limits: Limits,
+    /// A client is being served. Changes under the lock; the acceptor reads it without.
+    busy: AtomicBool,
+    state: Mutex<State>,
+    /// Notified when the phase has changed.
+    change: Condvar,
+}
+
+/// The latest session.
+struct State {
+    number: u64,
+    phase: Phase,
+    stream: Option<Arc<TcpStream>>,
+    is_stopping: bool,
+}
+
+impl Slot {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(UNPOISONED)
+    }
+
+    /// The connection of a session; `None` if that does not hold the slot any more.
+    fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
+        let state = self.lock();
+        state.stream.clone().filter(|_| state.number == session && state.phase.is_live())
+    }
+
+    fn begin(&self, stream: TcpStream) -> io::Result<(u64, Arc<TcpStream>)> {
+        // From now on a read or a write fails if the client does nothing for this long.
+        stream.set_read_timeout(Some(self.limits.silence))?;
+        stream.set_write_timeout(Some(self.limits.silence))?;
+        let (mut state, stream) = (self.lock(), Arc::new(stream));
+        if let Some(lingering) = &state.stream {
+            let _ = lingering.shutdown(Shutdown::Both); // the reader must come to the next client
+        }
+        let number = state.number + 1;
+        *state = State { number, phase: Phase::Open, stream: Some(stream.clone()), ..*state };
+        self.busy.store(true, Ordering::Relaxed);
+        Ok((number, stream))
+    }
+
+    /// For a newcomer: whether the slot is free, perhaps after a wait for a client that is leaving.
+    fn is_free(&self) -> bool {
+        if !self.busy.load(Ordering::Acquire) {
+            return true;
+        }
+        let start = Instant::now();
+        let mut state = self.lock();
+        while state.phase.is_live() && !state.is_stopping {
+            let is_leaving = state.phase == Phase::ClientDone;
+            let patience = if is_leaving { self.limits.handover } else { self.limits.grace };
+            let left = match patience.checked_sub(start.elapsed()) {
+                Some(left) => left,
+                None => return false,
+            };
+            state = self.change.wait_timeout(state, left).expect(UNPOISONED).0;
+        }
+        !state.phase.is_live()
+    }
+
+    /// Something has happened to a session. The only place that ends one; the first end counts.
+    fn apply(&self, session: u64, event: Event) {
+        let mut state = self.lock();
+        if state.number == session {
+            state.phase = state.phase.after(event);
+            self.change.notify_all();
+        }
+        if !state.phase.is_live() {
+            // First the slot is free, then the client sees the end: it may connect again at once.
+            self.busy.store(false, Ordering::Release);
+            let lingers = state.phase == Phase::Lingering;
+            if let Some(stream) = &state.stream {
+                let _ = stream.shutdown(if lingers { Shutdown::Write } else { Shutdown::Both });
+            }
+            if !lingers {
+                state.stream = None;
+            }
+        }
+    }
+}
+
+/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
+    loop {
+        let accepted = listener.accept();
+        if slot.lock().is_stopping {
+            return; // the connection is the one that `stop` has made
+        }
+        match accepted {
+            // Only this thread begins sessions, so a slot that is free stays free.
+            Ok((stream, _)) if slot.is_free() => {
+                if let Ok(turn) = slot.begin(stream) {
+                    turns.send(turn).expect("the reader exits after this thread");
+                }
+            }
+            Ok(_busy) => {} // dropping the stream closes the connection
+            // Without a descriptor left, for example, the next call would fail at once, too.
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+}
+
+/// The reader thread, for one session.
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &SyncSender<(u64, Vec<u8>)>) {
+    let mut buffer = [0; 4096];
+    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            // Left unread, it would turn the close into a reset, and that can destroy the last answer.
+            Ok(_) if slot.stream(session).is_none() => {}
+            Ok(length) => put(&buffer[..length]),
+            // Not an end: on Linux, a process that was stopped and goes on gets this from a call with a timeout.
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to be answered
+        }
+    }
+    slot.apply(session, Event::Fin);
+    // The end goes the way of the bytes before it, so it cannot overtake them.
+    put(&[]);
+}
+
+/// The writer thread, for one answer.
+fn write(session: u64, answer: Answer, slot: &Slot) {
+    match (answer, slot.stream(session)) {
+        (None, _) => slot.apply(session, Event::Finish),
+        // The session has ended, and its answers must not go to the next client.
+        (Some(_), None) => {}
+        (Some(bytes), Some(stream)) => {
+            if (&*stream).write_all(&bytes).is_err() {
+                slot.apply(session, Event::Cut);
+            }
+        }
+    }
+}
+
+/// Answers in capital letters, and hangs up on "quit". Try it with `ncat 127.0.0.1 1601`.
+fn main() -> io::Result<()> {
+    let mut server = start("127.0.0.1:1601", Limits::default(), |_session, bytes| match bytes {
+        b"quit\n" => None,
+        _ => Some(bytes.to_ascii_uppercase()),
+    })?;
+    println!("listening on {}; press Enter to stop", server.addr);
+    io::stdin().read_line(&mut String::new())?;
+    server.stop(Duration::from_secs(1));
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Promise 4, *back at once*, for the command: a client that closes and connects again at once is served without a retry. Between
+//! `fork` and `exec` a child holds every connection of the clients, as if it had not been closed. So these tests need a
+//! process that starts no other meanwhile.
+
+use std::io::{Read, Write};
+#[cfg(target_os = "linux")]
+use std::process::Command;
+use std::thread;
+
+use crate::processes::*;
+use crate::visitor::*;
+
+/// The command, held to one core. Where that is not possible, reports the test as skipped and returns `None`.
+#[cfg(target_os = "linux")]
+fn on_one_core(arguments: &[&str]) -> Option<Running> {
+    let mut program = one_core(env!("CARGO_BIN_EXE_single-server"));
+    program.args(arguments);
+    if one_core("true").output().map_or(false, |output| output.status.success()) {
+        return Some(start_as(program, &[]));
+    }
+    skipped("a process cannot be held to one core here (taskset)");
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn one_core(program: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "0", program]);
+    command
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_on_one_core_serves_a_client_that_comes_back_at_once() {
+    if !is_alone() {
+        return;
+    }
+    for closing in CLOSINGS {
+        let echo = match on_one_core(&["echo"]) {
+            Some(echo) => echo,
+            None => return,
+        };
+        visit_a_thousand_times(echo.addr, closing, b"");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_command_beside_a_busy_process_serves_a_client_that_comes_back_at_once() {
+    if !is_alone() {
+        return;
+    }
+    for closing in CLOSINGS {
+        let echo = match on_one_core(&["echo"]) {
+            Some(echo) => echo,
+            None => return,
+        };
+        let mut busy = one_core("sh");
+        let _busy = Killed::start(busy.args(["-c", "while :; do :; done"]));
+        visit_a_thousand_times(echo.addr, closing, b"");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn clients_of_exec_and_forward_that_close_and_connect_again_at_once_are_served() {
+    if !is_alone() {
+        return;
+    }
+    let target = start(&["--busy", "wait", "echo"], |_| {});
+    let target = target.addr.to_string();
+    for busy in [&[][..], &["--busy-message", "busy"]] {
+        for command in [&["exec", "cat"][..], &["forward", &target]] {
+            let running = start(&[busy, command].concat(), |_| {});
+            for number in 0..100 {
+                let mut client = connect(running.addr);
+                ping(&mut client).unwrap_or_else(|e| panic!("{command:?}, client {number}: {e}"));
+            }
+            // A truly concurrent client is told.
+            let mut served = connect(running.addr);
+            ping(&mut served).unwrap();
+            assert_eq!(rest(&mut connect(running.addr)), if busy.is_empty() { &b""[..] } else { b"busy\n" });
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn clients_of_pipe_that_close_and_connect_again_at_once_are_served() {
+    use std::os::unix::{io::OwnedFd, net::UnixStream};
+
+    if !is_alone() {
+        return;
+    }
+    let (ours, device) = UnixStream::pair().unwrap();
+    let pipe = start(&["pipe"], |command| {
+        command.stdin(OwnedFd::from(ours.try_clone().unwrap())).stdout(OwnedFd::from(ours));
+    });
+    thread::spawn(move || {
+        let mut buffer = [0; 100];
+        while let Ok(count @ 1..) = (&device).read(&mut buffer) {
+            (&device).write_all(&buffer[..count]).unwrap();
+        }
+    });
+    for _ in 0..100 {
+        ping(&mut connect(pipe.addr)).unwrap();
+    }
+}

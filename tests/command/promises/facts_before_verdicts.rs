@@ -1,0 +1,40 @@
+//! Promise 12, *facts before verdicts*: bytes that have arrived are no reason to end a session, whatever the clock says.
+
+use std::io::{Read, Write};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::processes::*;
+use crate::visitor::*;
+
+/// A container that is paused, a debugger, a laptop that sleeps: the clock goes on while the process does not.
+#[test]
+fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() {
+    let timeout = Duration::from_millis(200);
+    let echo = start(&["--idle-timeout", "200ms", "echo"], |_| {});
+    let signal = |name: &str| {
+        assert!(Command::new("kill").args(["-s", name, &echo.id()]).status().unwrap().success());
+    };
+    let mut paused = 0;
+    for _ in 0..100 {
+        let mut client = connect_until_served(echo.addr);
+        let served = Instant::now();
+        signal("STOP");
+        // On a busy machine the client may be idle before the process is paused: then tries again.
+        let in_time = served.elapsed() < timeout / 2;
+        client.write_all(b"pong").unwrap();
+        thread::sleep(timeout + timeout / 4);
+        signal("CONT");
+        if in_time {
+            let mut back = [0; 4];
+            client.read_exact(&mut back).expect("the session goes on");
+            assert_eq!(&back, b"pong");
+            paused += 1;
+        }
+        if paused == 6 {
+            return;
+        }
+    }
+    skipped("the process cannot be paused within 100 ms: too little processor time");
+}

@@ -1,0 +1,22 @@
+//! The documentation cites tests as evidence. Each of them exists, in the file that is named.
+
+/// The pages, and how many tests each cites at least.
+const PAGES: [(&str, usize); 2] =
+    [(include_str!("../../src/guide/promises.md"), 12), (include_str!("../../src/guide/protocol.md"), 15)];
+
+#[test]
+fn each_test_that_the_guide_cites_is_in_the_file_that_it_names() {
+    for (page, least) in PAGES {
+        let spans: Vec<&str> = page.split('`').collect();
+        // Code is at the odd places: a file, a colon, and the name of a test.
+        let cited = spans.windows(3).skip(1).step_by(2).filter(|span| span[1] == ": ");
+        let mut count = 0;
+        for span in cited {
+            let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(span[0]);
+            let source = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", span[0]));
+            assert!(source.contains(&format!("\nfn {}() {{", span[2])), "{} has no {}", span[0], span[2]);
+            count += 1;
+        }
+        assert!(count >= least, "only {count} tests are cited");
+    }
+}
