@@ -36,7 +36,7 @@ pub fn compare(effort: Effort) {
     for (name, contender) in candidates {
         match contender {
             Some(contender) => contenders.push((name, contender)),
-            None => println!("{name} is not installed, or failed to start"),
+            None => println!("SKIPPED {name}: not installed, or failed to start"),
         }
     }
     let (bytes, clients) = ((64 << 20) / effort.less, 400 / effort.less);

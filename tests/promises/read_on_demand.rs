@@ -219,6 +219,18 @@ fn a_client_that_leaves_without_a_word_is_noticed_although_nobody_follows() {
 }
 
 #[test]
+#[cfg(windows)]
+fn a_connection_cannot_be_lent_on_windows_and_the_session_goes_on() {
+    let mut server = on_demand().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    assert_eq!(session.stream().unwrap_err().kind(), ErrorKind::Unsupported);
+    session.write_all(b"here").unwrap();
+    session.close();
+    assert_eq!(rest(&mut client), b"here");
+}
+
+#[test]
 fn a_client_that_closes_its_side_without_a_word_is_served_if_the_application_asks_soon() {
     let mut server = on_demand().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();

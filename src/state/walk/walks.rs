@@ -77,10 +77,11 @@ pub(super) const SMALL: &[Config] = &[
     Config {
         name: "two clients, a lent connection",
         read_on_demand: true,
+        manners: &[Manners::HalfCloses],
         acts: &[Act::Lend, Act::HolderReads],
         times: 1,
         reasons: &[Finished],
-        at_least: 300_000,
+        at_least: 85_000,
         ..TWO
     },
     Config {
@@ -96,14 +97,14 @@ pub(super) const SMALL: &[Config] = &[
     },
     Config { name: "two stops", stops: 2, bytes: 0, at_least: 40_000, ..ONE },
     Config {
-        name: "two drains and a stop",
-        drains: 2,
+        name: "a drain and a stop",
+        drains: 1,
         stops: 1,
         bytes: 0,
         acts: &[Act::Finish],
         times: 1,
         reasons: &[Stopped],
-        at_least: 110_000,
+        at_least: 60_000,
         ..ONE
     },
     Config {
