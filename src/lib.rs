@@ -34,7 +34,7 @@
 //! | [`Outbox`], [`Message`], [`End`], [`Chunk`] | the same as messages: what clients send, and when they come and go |
 //! | [`Inbox`], [`SendError`] | sends to the client, from any thread |
 //! | [`Client`], [`Traffic`] | one session: ends it, from any thread, and tells how it goes |
-//! | [`Control`] | stops the server, from any thread; never waits |
+//! | [`Control`] | drains or stops the server, from any thread; never waits |
 //! | [`Signal`], [`Report`], [`Reason`], [`Refusal`] | a log: who came, who was refused, how each session ended |
 //!
 //! **Inbox and outbox are named from the server's side**, as in Kamaelia, where the server is a component that is wired to
@@ -93,6 +93,7 @@ mod handles {
 
     pub(crate) mod bounded_lines;
     mod session_io;
+    mod session_stream;
 
     mod session_end;
 }
@@ -108,6 +109,7 @@ mod threads {
 mod state {
     // What each thread asks of the slot.
     pub(crate) mod accepting;
+    pub(crate) mod lending;
     mod reading;
     mod receiving;
     mod sending;

@@ -14,6 +14,8 @@ mod command {
     pub mod exit;
     pub mod forward;
     pub mod help;
+    #[cfg(unix)]
+    pub mod inetd;
     pub mod inherited;
     pub mod log;
     pub mod parser;
@@ -109,9 +111,8 @@ fn run(args: Args) -> io::Result<bool> {
         let what = "standard output is a listening socket, too; connect it to something else";
         return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
     }
-    let dials_first = matches!(args.command, Command::Forward { .. });
-    let mut server =
-        listen(args.options.stop_timeout(STOP_TIMEOUT).read_on_demand(dials_first), args.listen)?;
+    let on_demand = matches!(args.command, Command::Forward { .. } | Command::Exec { inetd: true, .. });
+    let mut server = listen(args.options.stop_timeout(STOP_TIMEOUT).read_on_demand(on_demand), args.listen)?;
     let complaints = Complaints::new(args.quiet);
     let log = Log::start(&server, complaints.clone())?;
     let idle_timeout = args.idle_timeout;
@@ -125,10 +126,19 @@ fn run(args: Args) -> io::Result<bool> {
             pipe = Some(started.clone());
             Box::new(move |session| started.serve(session))
         }
-        Command::Exec { program, arguments, stderr, exit_timeout } => {
+        Command::Exec { program, arguments, stderr, inetd, exit_timeout } => {
             let (complaints, control, reaper) = (complaints.clone(), server.control(), Reaper::default());
-            let exec =
-                Exec { program, arguments, stderr, idle_timeout, exit_timeout, complaints, control, reaper };
+            let exec = Exec {
+                program,
+                arguments,
+                stderr,
+                inetd,
+                idle_timeout,
+                exit_timeout,
+                complaints,
+                control,
+                reaper,
+            };
             Box::new(move |session| exec.serve(session))
         }
         Command::Forward { target, retry } => {

@@ -23,6 +23,7 @@ pub fn compare(effort: Effort) {
         ("plain loop", Some(Contender::own(&["loop", "262144"]))),
         ("single-server echo", Some(Contender::ours(&["echo"]))),
         ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
+        ("single-server exec --inetd", Some(Contender::ours(&["exec", "--inetd", "--", "cat"]))),
         ("single-server forward", Some(Contender::ours(&["forward", &for_ours.to_string()]))),
         ("socat EXEC:cat", Contender::tool("socat")),
         ("socat TCP:", Contender::socat_to(for_socat)),
@@ -35,7 +36,7 @@ pub fn compare(effort: Effort) {
     for (name, contender) in candidates {
         match contender {
             Some(contender) => contenders.push((name, contender)),
-            None => println!("{name} is not installed, or failed to start"),
+            None => println!("SKIPPED {name}: not installed, or failed to start"),
         }
     }
     let (bytes, clients) = ((64 << 20) / effort.less, 400 / effort.less);

@@ -82,6 +82,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             "--send-only" => draft.send_only = true,
             "--live" => draft.live = true,
             "--stderr" => draft.stderr = true,
+            "--inetd" => draft.inetd = true,
             "--once" => draft.once = true,
             "--quiet" => draft.quiet = true,
             "--help" => return Ok(Request::Print(HELP.to_string())),

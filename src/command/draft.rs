@@ -30,6 +30,7 @@ pub struct Draft {
     pub send_only: bool,
     pub live: bool,
     pub stderr: bool,
+    pub inetd: bool,
     pub once: bool,
     pub quiet: bool,
     /// The command's name, and the words after it.
@@ -115,9 +116,11 @@ impl Draft {
                 let missing = "missing program for exec: expected a command such as exec -- cat";
                 let (program, arguments) = words.split_first().ok_or(missing)?;
                 let (program, arguments) = (program.clone(), arguments.to_vec());
+                self.check_inetd()?;
+                let (stderr, inetd) = (self.stderr, self.inetd);
                 let exit_timeout =
                     Some(self.exit_timeout.unwrap_or(EXIT_TIMEOUT)).filter(|time| !time.is_zero());
-                (Command::Exec { program, arguments, stderr: self.stderr, exit_timeout }, words.len())
+                (Command::Exec { program, arguments, stderr, inetd, exit_timeout }, words.len())
             }
             "forward" => {
                 let expected = "expected HOST:PORT with a port from 1 to 65535, such as printer:9100";
@@ -143,11 +146,32 @@ impl Draft {
             ("--live", self.live, "pipe"),
             ("--stderr", self.stderr, "exec"),
             ("--exit-timeout", self.exit_timeout.is_some(), "exec"),
+            ("--inetd", self.inetd, "exec"),
             ("--retry", self.retry.is_some(), "forward"),
         ];
         match of_one_command.iter().find(|(_, given, owner)| *given && *owner != name) {
             Some((option, _, owner)) => Err(format!("{option} works with {owner} only; leave it out")),
             None => Ok(command),
+        }
+    }
+
+    /// With `--inetd` there are no buffers, and no timeouts for bytes that the server does not see.
+    fn check_inetd(&self) -> Result<(), String> {
+        let pointless = [
+            ("--idle-timeout", self.idle_timeout.is_some()),
+            ("--close-timeout", self.close_timeout.is_some()),
+            ("--buffer-size", self.buffer_size.is_some()),
+            ("--depth", self.depth.is_some()),
+        ];
+        match pointless.iter().find(|(_, given)| self.inetd && *given) {
+            Some((option, _)) => {
+                let why = "the process has the connection itself, and the server does not see its bytes";
+                Err(format!("{option} cannot be used with exec --inetd: {why}; leave one of them out"))
+            }
+            None if self.inetd && !cfg!(unix) => {
+                Err("exec --inetd works on Unix only; leave --inetd out".into())
+            }
+            None => Ok(()),
         }
     }
 }

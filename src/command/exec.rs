@@ -33,6 +33,9 @@ pub struct Exec {
     pub arguments: Vec<OsString>,
     /// Connect the client to standard error, too.
     pub stderr: bool,
+    /// Give the process the connection itself.
+    #[cfg_attr(not(unix), allow(dead_code))]
+    pub inetd: bool,
     pub idle_timeout: Option<Duration>,
     /// How long a process may go on after its session; `None` for no limit.
     pub exit_timeout: Option<Duration>,
@@ -46,31 +49,38 @@ impl Exec {
         if session.client().is_closed() {
             return Outcome::Served; // the client has come and gone: not worth a process
         }
+        #[cfg(unix)]
+        if self.inetd {
+            return self.hand_over(session);
+        }
         match self.start(session) {
-            Ok((child, stream)) => {
-                let process = Process::new(self.program.clone(), child, self.complaints.clone());
-                self.connect(session, process, &stream)
-            }
-            Err(e) => {
-                let hint = match e.kind() {
-                    io::ErrorKind::NotFound => "; is it installed and in the PATH?",
-                    _ => "",
-                };
-                self.complaints.add(format!("cannot start {:?}: {e}{hint}", self.program));
-                session.client().abort();
-                Outcome::Failed
-            }
+            Ok((child, stream)) => self.connect(session, self.process(child), &stream),
+            Err(e) => self.cannot_start(session, &e),
         }
     }
 
+    pub fn cannot_start(&self, session: &Session, error: &io::Error) -> Outcome {
+        let hint = match error.kind() {
+            io::ErrorKind::NotFound => "; is it installed and in the PATH?",
+            _ => "",
+        };
+        self.complaints.add(format!("cannot start {:?}: {error}{hint}", self.program));
+        session.client().abort();
+        Outcome::Failed
+    }
+
     fn start(&self, session: &Session) -> io::Result<(Child, impl Stream)> {
+        spawn(self.command(session), self.stderr)
+    }
+
+    pub fn command(&self, session: &Session) -> Command {
         let mut command = Command::new(&self.program);
         command.args(&self.arguments);
         environment::describe(session, &mut command);
         if inherited::is_stderr_a_listener() {
             command.stderr(Stdio::null());
         }
-        spawn(command, self.stderr)
+        command
     }
 
     fn connect(&self, session: &mut Session, process: Process, stream: &impl Stream) -> Outcome {
@@ -94,17 +104,28 @@ impl Exec {
         match (end, self.status(process)) {
             // A process whose client has left is not blamed for how it ends.
             (End::Session, _) if !lost => Outcome::Served,
-            (End::Stream, Some(status)) if !status.success() => {
-                self.complaints.add(format!("{:?} failed: {status}", self.program));
-                Outcome::Failed
-            }
-            (End::Stream, _) => Outcome::Served,
+            (End::Stream, status) => self.judge(status),
             (End::Session | End::Reset | End::Failed, _) => Outcome::Failed,
         }
     }
 
+    pub fn process(&self, child: Child) -> Process {
+        Process::new(self.program.clone(), child, self.complaints.clone())
+    }
+
+    /// How it went with a client whose process has ended by itself.
+    pub fn judge(&self, status: Option<ExitStatus>) -> Outcome {
+        match status {
+            Some(status) if !status.success() => {
+                self.complaints.add(format!("{:?} failed: {status}", self.program));
+                Outcome::Failed
+            }
+            _ => Outcome::Served,
+        }
+    }
+
     /// How a process has ended, if that is known. One that was killed and has not ended yet is left to the reaper.
-    fn status(&self, process: Process) -> Option<ExitStatus> {
+    pub fn status(&self, process: Process) -> Option<ExitStatus> {
         process.status().unwrap_or_else(|| {
             process.say(&format!("was killed and has not ended after {KILLED:?}"));
             self.reaper.add(process.into_child());

@@ -15,6 +15,8 @@ Commands:
   exec [--] CMD [ARG...]   Run a process for each client, connected to its
                            standard input and output
       --stderr             Connect standard error, too
+      --inetd              Give it the connection itself, as inetd does; not
+                           with --idle-timeout (Unix)
       --exit-timeout TIME  How long a process may go on after its client has
                            left, while the next one waits; then SIGTERM, and
                            SIGKILL 2s later [default: 10s; 0: no limit]
@@ -63,8 +65,9 @@ Examples:
 
 Signals: there is no handler. SIGTERM and SIGINT end the server at once, and
 bytes still queued for the client are lost. A process of exec then gets end of
-file; one that ignores that goes on running. As process 1 of a container the
-server ignores SIGTERM: start the container with --init, or use tini.
+file; one that ignores that goes on running, and so does one of exec --inetd,
+with its client. As process 1 of a container the server ignores SIGTERM: start
+the container with --init, or use tini.
 
 Exit status: 0 after --once, 1 on failure, 2 on a usage error.
 ";

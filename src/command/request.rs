@@ -40,6 +40,7 @@ pub enum Command {
         program: OsString,
         arguments: Vec<OsString>,
         stderr: bool,
+        inetd: bool,
         /// `None` for no limit.
         exit_timeout: Option<Duration>,
     },

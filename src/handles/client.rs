@@ -46,7 +46,7 @@ use crate::values::traffic::Traffic;
 #[derive(Clone, Debug)]
 pub struct Client {
     slot: Arc<Slot>,
-    record: Arc<Record>,
+    pub(super) record: Arc<Record>,
 }
 
 /// Two are equal if they name the same session.

@@ -1,9 +1,11 @@
 //! The control handle: lets any thread stop the server, or wake the application. Nothing here waits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::client::Client;
 use crate::state::slot::Slot;
+use crate::values::options::FOREVER;
 
 /// Stops the server or wakes the application, from any thread; a cheap handle that can be cloned.
 ///
@@ -38,6 +40,45 @@ impl Control {
     /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
     pub fn stop(&self) {
         self.slot.stop();
+    }
+
+    /// Drains the server: closes the port, lets the current client go on for at most `time`, then [stops](Control::stop).
+    ///
+    /// Newcomers find the port closed, as after a stop. For the current client nothing changes until its time is up, and then
+    /// it has the [`stop_timeout`](crate::Options::stop_timeout) besides. The server stops as soon as that client's session ends, and
+    /// at once if nobody is connected. An application that waits for the next client or message then learns that there is
+    /// none.
+    ///
+    /// Does not wait. A stop cuts a drain short; of two drains, the earlier end counts.
+    ///
+    /// # Examples
+    ///
+    /// A graceful shutdown:
+    ///
+    /// ```
+    /// use single_server::{echo, SingleServer};
+    /// # use std::io::{Read, Write};
+    /// # use std::net::{Shutdown, TcpStream};
+    /// use std::{thread, time::Duration};
+    ///
+    /// let server = SingleServer::bind("127.0.0.1:0")?;
+    /// # let addr = server.local_addr();
+    /// let control = server.control();
+    /// let serving = thread::spawn(move || echo(&server));
+    /// # let mut client = TcpStream::connect(addr)?;
+    /// # client.write_all(b"x")?;
+    /// # client.read_exact(&mut [0])?; // it is connected
+    /// control.drain(Duration::from_secs(30)); // when somebody has pressed Ctrl-C, say
+    /// # client.write_all(b"y")?;
+    /// # client.shutdown(Shutdown::Write)?;
+    /// # let mut answer = String::new();
+    /// # client.read_to_string(&mut answer)?;
+    /// # assert_eq!(answer, "y");
+    /// serving.join().expect("echo does not panic"); // the client has left, or its time was up
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn drain(&self, time: Duration) {
+        self.slot.drain(time.min(FOREVER));
     }
 
     /// Makes the outbox return a [`Message::Woken`](crate::Message::Woken), at most one for all calls since the last one.

@@ -200,7 +200,8 @@ impl Write for Inbox {
 pub enum SendError {
     /// There is no room now. Only from [`Inbox::try_send`].
     Full(Chunk),
-    /// The session that the bytes are for has ended, is being finished, or was half-closed.
+    /// The session that the bytes are for has ended, is being finished, was half-closed, or its connection was
+    /// [lent](crate::Session::stream).
     Over(Chunk),
     /// The server was stopped.
     Stopped(Chunk),

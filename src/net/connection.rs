@@ -100,6 +100,21 @@ impl Connection {
         }
     }
 
+    /// Another handle of the connection, for somebody who knows nothing of our write timeout.
+    #[cfg(not(windows))]
+    pub(crate) fn lend(&self) -> io::Result<TcpStream> {
+        let stream = self.stream.try_clone()?;
+        stream.set_write_timeout(None)?;
+        Ok(stream)
+    }
+
+    /// On Windows a shutdown does not end a read that the other holder is in, so the session could not be ended.
+    #[cfg(windows)]
+    pub(crate) fn lend(&self) -> io::Result<TcpStream> {
+        let text = "a connection cannot be lent on Windows, where it could not be taken back from its holder";
+        Err(io::Error::new(io::ErrorKind::Unsupported, text))
+    }
+
     /// Sends a FIN after everything written so far; the client can still send.
     pub(crate) fn half_close(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::account::Output;
 use super::machine::{Machine, Session};
-use super::phase::Phase;
+use super::phase::{Event, Phase};
 use super::record::Record;
 use super::slot::{Served, Slot, State};
 use crate::net::address::canonical;
@@ -42,14 +42,21 @@ pub(crate) enum Meeting {
 
 /// The steps, pure.
 impl Machine {
-    /// Gives the slot, which is free, to a client. A lingering session ends here. Returns whether the server still runs.
+    /// Gives the slot, which is free, to a client. A lingering session ends here. Returns whether the server still accepts.
     pub(crate) fn begin(&mut self, peer: SocketAddr, now: Instant) -> bool {
-        if self.is_stopping() {
+        if !self.is_accepting() {
             return false;
         }
         self.latest = Session::new(self.latest.number + 1, Phase::Open, peer, now);
         self.effects.turn = true;
         true
+    }
+
+    /// Ends the live session for a newcomer. A client that is the last one stays: the newcomer will not be served.
+    pub(crate) fn replace(&mut self, now: Instant) {
+        if self.is_accepting() {
+            self.apply(self.latest.number, Event::Replace, now);
+        }
     }
 
     /// A newcomer has met a live session at `start`.
@@ -69,7 +76,7 @@ impl Machine {
             Seen::Unknown if !patience.present.is_zero() => start + patience.unread,
             _ => start + patience.present,
         };
-        if until <= now || self.is_stopping() {
+        if until <= now || !self.is_accepting() {
             return Meeting::Busy;
         }
         self.awaited = leaving;
@@ -81,7 +88,7 @@ impl Machine {
 /// The steps, under the lock.
 impl Slot {
     /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
-    /// the server stops.
+    /// the server accepts nobody more.
     pub(crate) fn wait_until_free(&self) {
         let mut state = self.lock();
         let seen = state.look();
@@ -89,7 +96,7 @@ impl Slot {
         // What was found must be carried out first.
         self.carry_out(state);
         state = self.lock();
-        while state.machine.is_busy() && !state.machine.is_stopping() {
+        while state.machine.is_busy() && state.machine.is_accepting() {
             state = self.change.wait(state, None);
         }
     }
@@ -135,6 +142,13 @@ impl Slot {
         Some(state)
     }
 
+    /// Ends the live session, if there is one, for a newcomer.
+    pub(crate) fn replace(&self) {
+        let mut state = self.lock();
+        state.machine.replace(Instant::now());
+        self.carry_out(state);
+    }
+
     /// Gives the slot to a client. Only the acceptor calls this, after it has found the slot free.
     pub(crate) fn begin(&self, stream: TcpStream, peer: SocketAddr) {
         let local = canonical(stream.local_addr().unwrap_or(self.local_addr));
@@ -153,11 +167,11 @@ impl Slot {
         }
     }
 
-    /// Waits for `time`, or until the server stops.
+    /// Waits for `time`, or until the server accepts nobody more.
     pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.lock();
-        while !state.machine.is_stopping() && Instant::now() < until {
+        while state.machine.is_accepting() && Instant::now() < until {
             state = self.change.wait(state, Some(until));
         }
     }

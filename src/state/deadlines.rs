@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::machine::Machine;
+use super::machine::{Life, Machine};
 use super::phase::{Event, Phase};
 use crate::values::seen::Seen;
 
@@ -16,6 +16,10 @@ const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 
 /// How long the reader and the application get once a timeout has passed: an eighth of it, but at most this.
 const LONGEST_MOMENT: Duration = Duration::from_millis(100);
+
+/// How long the application has to ask for a client that has closed its side without a word, which may want an answer all the
+/// same: this, or an eighth of a shorter timeout.
+const HEARING: Duration = Duration::from_millis(250);
 
 /// What the clock says about the live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,11 +43,14 @@ impl Machine {
     /// `blocked` tells since when a write has made no progress; `seen` is what a look at the connection has shown, and `None`
     /// if nobody has looked.
     pub(super) fn judge(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
-        let (limit, event) = self.limit();
-        if limit.map_or(false, |at| at <= now) {
-            self.apply(self.latest.number, event, now);
-            return Verdict::Wait(None);
+        let limit = self.limit();
+        if let Some((at, Some(event))) = limit {
+            if at <= now {
+                self.apply(self.latest.number, event, now);
+                return Verdict::Wait(None);
+            }
         }
+        let limit = limit.map(|(at, _)| at);
         let again = match self.due(blocked, now) {
             Some((at, Some(event))) if at <= now => match self.weigh(at, event, seen, now) {
                 Some(Verdict::Wait(again)) => again,
@@ -58,14 +65,15 @@ impl Machine {
         Verdict::Wait([limit, again].into_iter().flatten().min())
     }
 
-    /// The time after which the session ends in any case.
-    fn limit(&self) -> (Option<Instant>, Event) {
-        let up = self.session_timeout.map(|time| self.latest.began + time);
-        match (self.stop_by, up) {
-            (Some(stop), Some(up)) if up < stop => (Some(up), Event::TimeUp),
-            (None, up) => (up, Event::TimeUp),
-            (stop, _) => (stop, Event::Stop),
-        }
+    /// The time after which the session ends in any case, or the drain does.
+    fn limit(&self) -> Option<Due> {
+        let stop = match self.life {
+            Life::Running => None,
+            Life::Draining(until) => Some((until, None)),
+            Life::Stopping(by) => Some((by, Some(Event::Stop))),
+        };
+        let up = after(self.latest.began, self.session_timeout, Some(Event::TimeUp));
+        [stop, up].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// What is due first because nothing moves.
@@ -76,7 +84,9 @@ impl Machine {
         let (idle, close) = (self.idle_timeout, self.close_timeout);
         let moved = self.latest.moved;
         let shorter = self.shorter_timeout();
+        let heard_by = Some((self.heard_by(), None)).filter(|(at, _)| self.is_unasked() && *at > now);
         let look = after(now, shorter.map(|time| time / 8), None);
+        let look = [heard_by, look].into_iter().flatten().min_by_key(|(at, _)| *at);
         let in_idle_time = match blocked {
             Some(since) => after(since, idle, Some(Event::Stalled)),
             None => after(moved, idle, Some(Event::Idle)),
@@ -94,9 +104,16 @@ impl Machine {
             Phase::Open => [in_idle_time, after(now, close, None), None],
             Phase::ClientDone => [in_idle_time, gone, None],
             Phase::WriteFailed => [after(moved, shorter, Some(Event::Idle)), None, None],
+            // Nobody knows what moves there.
+            Phase::Lent => return None,
             Phase::Lingering(_) | Phase::Over(_) => return None,
         };
         due.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// When the application has had time to ask for the live client.
+    pub(super) fn heard_by(&self) -> Instant {
+        self.latest.began + self.shorter_timeout().map_or(HEARING, |time| HEARING.min(time / 8))
     }
 
     /// A timeout has passed, `at` this time. That alone proves nothing: if this process was paused, or had no processor time,
@@ -145,7 +162,11 @@ impl Machine {
         // A reader that waits for the outbox does not notice what the client sends.
         let heard = if self.is_reading() { self.latest.moved } else { now };
         let total = self.latest.ended + LINGER_TOTAL;
-        Some(total.min(heard + silence).min(self.stop_by.unwrap_or(total)))
+        let last = match self.life {
+            Life::Stopping(by) => total.min(by),
+            Life::Running | Life::Draining(_) => total,
+        };
+        Some(last.min(heard + silence))
     }
 }
 
@@ -253,11 +274,14 @@ mod tests {
         machine.begin(nobody, start);
         machine.attend(0);
         machine.offer(&mut crate::state::account::Message::new(1, 1, 1), false);
-        assert!(until(machine.next(1, Some(Seen::Fin), start)).is_some());
+        let heard = start + SECOND / 8;
+        assert!(until(machine.next(1, Some(Seen::Fin), start)).map_or(false, |at| at <= heard));
+        assert_eq!(machine.latest.phase, Phase::Open); // the application may be about to ask
+        assert!(until(machine.next(1, Some(Seen::Fin), heard)).is_some());
         assert_eq!(machine.latest.phase, Phase::ClientDone);
-        assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
-        assert_eq!(machine.next(1, None, start + SECOND + MOMENT), None); // look
-        assert_eq!(machine.next(1, Some(Seen::Nothing), start + SECOND + MOMENT), Some(Next::End));
+        assert_eq!(until(machine.next(1, None, heard + SECOND)), Some(heard + SECOND + MOMENT));
+        assert_eq!(machine.next(1, None, heard + SECOND + MOMENT), None); // look
+        assert_eq!(machine.next(1, Some(Seen::Nothing), heard + SECOND + MOMENT), Some(Next::End));
         assert_eq!(reason(&machine), Some(Reason::Gone));
     }
 
@@ -277,7 +301,7 @@ mod tests {
     fn a_stop_ends_a_session_when_its_time_is_up_although_other_timeouts_are_in_doubt() {
         let (mut machine, start) = reading(Options::new().idle_timeout(SECOND));
         machine.close_output(1, crate::state::account::Output::HalfClosing);
-        machine.stop(start + 2 * SECOND);
+        machine.stop(start + SECOND); // and the stop timeout, another second
         machine.account.offer(&mut crate::state::account::Message::new(1, 1, 1), false); // something is left to write
         let _ = machine.go_on(1, Some(Seen::Data), start, start + SECOND);
         assert_eq!(machine.go_on(1, None, start + SECOND, start + 2 * SECOND), Some(false));

@@ -13,7 +13,7 @@ impl Slot {
     /// A session is about to end or has ended: makes sure that there is a listener. If that fails, the acceptor tries again
     /// once the slot is free, and reports it.
     pub(super) fn reopen(&self, state: &mut State) {
-        if self.options.busy == Busy::Refuse && !state.machine.is_stopping() && state.waker.is_none() {
+        if self.options.busy == Busy::Refuse && state.machine.is_accepting() && state.waker.is_none() {
             let _ = self.listen_again(state);
         }
     }
@@ -31,17 +31,18 @@ impl Slot {
         self.lock().waker = None;
     }
 
-    /// For the acceptor: waits until the port may be open again, and returns the new listener; `None` when the server stops.
+    /// For the acceptor: waits until the port may be open again, and returns the new listener; `None` when the server accepts
+    /// nobody more.
     ///
     /// # Errors
     ///
     /// The port is taken, or there is no descriptor.
     pub(crate) fn fetch_listener(&self) -> io::Result<Option<TcpListener>> {
         let mut state = self.lock();
-        while state.listener.is_none() && state.machine.is_busy() && !state.machine.is_stopping() {
+        while state.listener.is_none() && state.machine.is_busy() && state.machine.is_accepting() {
             state = self.change.wait(state, None);
         }
-        if state.listener.is_none() && !state.machine.is_stopping() {
+        if state.listener.is_none() && state.machine.is_accepting() {
             self.listen_again(&mut state)?;
         }
         Ok(state.listener.take())

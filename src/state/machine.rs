@@ -34,8 +34,9 @@ pub(crate) struct Machine {
     pub(super) awaited: bool,
     /// A newcomer waits for the reader to come to what is unread, behind which the FIN may be.
     pub(super) reader_awaited: bool,
-    /// Set by the first `stop`: until when the current client may still be served.
-    pub(super) stop_by: Option<Instant>,
+    pub(super) life: Life,
+    /// How long the current client may still be served after a stop.
+    pub(super) stop_timeout: Duration,
     /// A wake-up is in the outbox.
     pub(super) wake_queued: bool,
     /// What the last steps want done.
@@ -77,6 +78,16 @@ pub(super) enum Position {
     Delivering,
 }
 
+/// How long the server lives. It only ever moves down this list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Life {
+    Running,
+    /// No client is accepted any more. The live one may go on until then; the server stops when it leaves, or then.
+    Draining(Instant),
+    /// Nothing is accepted any more, from nobody. The current client is sent what has been, until then at the latest.
+    Stopping(Instant),
+}
+
 /// What a thread that wants a session is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Turn {
@@ -103,7 +114,8 @@ impl Machine {
             read_on_demand: options.read_on_demand,
             awaited: false,
             reader_awaited: false,
-            stop_by: None,
+            life: Life::Running,
+            stop_timeout: options.stop_timeout,
             wake_queued: false,
             effects: Effects::default(),
         }
@@ -124,8 +136,9 @@ impl Machine {
         let session = self.latest.number;
         match seen {
             Seen::Broken => self.apply(session, Event::Broken, now),
-            // Nobody has asked for this client, and it has left without a word.
-            Seen::Fin if self.is_unasked() => {
+            // Nobody has asked for this client, and it has left without a word. If the application had no time to ask, it may
+            // have an answer for it all the same.
+            Seen::Fin if self.is_unasked() && self.heard_by() <= now => {
                 self.apply(session, Event::Fin, now);
                 if self.account.accepted == 0 {
                     self.apply(session, Event::Finish, now);
@@ -157,6 +170,7 @@ impl Machine {
                 self.latest.moved = now; // a FIN is a movement, too
                 self.effects.reopen = true;
             }
+            (Phase::Lent, _) => self.effects.room = true, // the inbox is closed
             _ => {}
         }
         self.effects.change = true;
@@ -174,9 +188,13 @@ impl Machine {
         self.effects.reopen = true;
         self.effects.ended = Some(report);
         self.effects.room = true;
+        if matches!(self.life, Life::Draining(_)) {
+            self.stop(now); // it was the last client
+        }
         self.effects.close = Some(match self.latest.phase {
             Phase::Lingering(_) => Close::Half,
-            Phase::Over(Reason::Reset | Reason::Aborted) => Close::Abort,
+            // Giving up our handle alone would leave a lent connection open.
+            Phase::Over(Reason::Reset | Reason::Aborted) if !report.lent => Close::Abort,
             _ => Close::Whole,
         });
     }
@@ -195,15 +213,6 @@ impl Machine {
     /// There was no room in the outbox for a wake-up, so the application is not waiting for one.
     pub(crate) fn wake_dropped(&mut self) {
         self.wake_queued = false;
-    }
-
-    /// The server is to stop.
-    pub(crate) fn stop(&mut self, by: Instant) {
-        self.stop_by.get_or_insert(by);
-        self.wake_writer();
-        self.effects.room = true;
-        self.effects.turn = true;
-        self.effects.change = true;
     }
 }
 

@@ -15,6 +15,9 @@ pub(crate) enum Phase {
     /// it first; what the client sent before it can still be read. Nothing more is written, and the session ends when the
     /// reader has read everything.
     WriteFailed,
+    /// The application has lent the connection to somebody else, who reads from it and writes to it. The server leaves it
+    /// alone, and cannot know whether the client is still there.
+    Lent,
     /// The server has closed its side after its last byte, and the slot is free. The reader discards what the client still
     /// sends: closing a socket with unread data sends a RST, which can destroy an answer that is still on its way.
     Lingering(Reason),
@@ -43,6 +46,8 @@ pub(crate) enum Event {
     Gone,
     /// The session has lasted for the session timeout.
     TimeUp,
+    /// The application lends the connection.
+    Lend,
     /// A newcomer takes the slot.
     Replace,
     /// The application cuts the session.
@@ -76,8 +81,13 @@ impl Phase {
             (Open | ClientDone, TimeUp) => Over(Reason::TimeUp),
             (WriteFailed, Finish | Stop | Idle | Stalled | Gone | TimeUp) => Over(Reason::Reset),
 
-            (Open | ClientDone | WriteFailed, Replace) => Over(Reason::Replaced),
-            (Open | ClientDone | WriteFailed, Abort) => Over(Reason::Aborted),
+            (Open, Lend) => Lent,
+            (Lent, Finish) => Lingering(Reason::Finished),
+            (Lent, Stop) => Over(Reason::Stopped), // what its holder still writes is not waited for
+            (Lent, TimeUp) => Over(Reason::TimeUp),
+
+            (Open | ClientDone | WriteFailed | Lent, Replace) => Over(Reason::Replaced),
+            (Open | ClientDone | WriteFailed | Lent, Abort) => Over(Reason::Aborted),
 
             (Lingering(reason), Fin | ReadFailed | Abort | Release) => Over(reason),
             (unchanged, _) => unchanged,
@@ -86,12 +96,12 @@ impl Phase {
 
     /// The session holds the slot.
     pub(crate) fn is_live(self) -> bool {
-        matches!(self, Phase::Open | Phase::ClientDone | Phase::WriteFailed)
+        self.reason().is_none()
     }
 
-    /// Bytes of the client may still come.
+    /// Bytes of the client may still come or, of a lent connection, go to somebody else.
     pub(crate) fn is_readable(self) -> bool {
-        matches!(self, Phase::Open | Phase::WriteFailed)
+        matches!(self, Phase::Open | Phase::WriteFailed | Phase::Lent)
     }
 
     /// Bytes for the client can still be sent.
@@ -103,7 +113,7 @@ impl Phase {
     pub(crate) fn reason(self) -> Option<Reason> {
         match self {
             Phase::Lingering(reason) | Phase::Over(reason) => Some(reason),
-            Phase::Open | Phase::ClientDone | Phase::WriteFailed => None,
+            Phase::Open | Phase::ClientDone | Phase::WriteFailed | Phase::Lent => None,
         }
     }
 }
@@ -127,11 +137,11 @@ mod tests {
 
     fn phases() -> Vec<Phase> {
         let ended = |reason| [Phase::Lingering(reason), Phase::Over(reason)];
-        let live = [Phase::Open, Phase::ClientDone, Phase::WriteFailed];
+        let live = [Phase::Open, Phase::ClientDone, Phase::WriteFailed, Phase::Lent];
         live.into_iter().chain(REASONS.into_iter().flat_map(ended)).collect()
     }
 
-    const EVENTS: [Event; 12] = [
+    const EVENTS: [Event; 13] = [
         Event::Fin,
         Event::ReadFailed,
         Event::Broken,
@@ -141,6 +151,7 @@ mod tests {
         Event::Stalled,
         Event::Gone,
         Event::TimeUp,
+        Event::Lend,
         Event::Replace,
         Event::Abort,
         Event::Release,
@@ -181,9 +192,9 @@ mod tests {
         for event in EVENTS {
             let rows: Vec<_> = table.iter().filter(|(name, _)| name.starts_with(&named(event))).collect();
             assert_eq!(rows.len(), 1, "rows of {event:?}");
-            let before =
-                [Phase::Open, Phase::ClientDone, Phase::WriteFailed, Phase::Lingering(Reason::Finished)];
-            let expected: Vec<String> = before.iter().map(|phase| cell(*phase, event)).collect();
+            let live = [Phase::Open, Phase::ClientDone, Phase::WriteFailed, Phase::Lent];
+            let before = live.into_iter().chain([Phase::Lingering(Reason::Finished)]);
+            let expected: Vec<String> = before.map(|phase| cell(phase, event)).collect();
             assert_eq!(rows[0].1, expected, "the row of {event:?}");
         }
         assert_eq!(table.len(), EVENTS.len(), "rows of the table");
@@ -209,11 +220,11 @@ mod tests {
     }
 
     #[test]
-    fn only_an_open_session_lingers_and_only_after_a_finish_or_a_stop() {
+    fn only_an_open_or_lent_session_lingers_and_only_after_a_finish_or_a_stop() {
         for phase in phases() {
             for event in EVENTS {
                 if phase.reason().is_none() && matches!(phase.after(event), Phase::Lingering(_)) {
-                    assert_eq!(phase, Phase::Open);
+                    assert!(matches!(phase, Phase::Open | Phase::Lent), "{phase:?}");
                     assert!(matches!(event, Event::Finish | Event::Stop), "{event:?}");
                 }
             }
@@ -221,10 +232,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lent_session_is_ended_by_nothing_that_happens_on_its_connection() {
+        use Event::*;
+        for event in EVENTS {
+            let ends = Phase::Lent.after(event) != Phase::Lent;
+            assert_eq!(ends, matches!(event, Finish | Stop | TimeUp | Replace | Abort), "{event:?}");
+        }
+    }
+
+    #[test]
     fn a_session_never_comes_back_to_an_earlier_phase() {
         let rank = |phase| match phase {
             Phase::Open => 0,
-            Phase::ClientDone | Phase::WriteFailed => 1,
+            Phase::ClientDone | Phase::WriteFailed | Phase::Lent => 1,
             Phase::Lingering(_) => 2,
             Phase::Over(_) => 3,
         };

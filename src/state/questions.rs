@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::machine::{Machine, Position, Session};
+use super::machine::{Life, Machine, Position, Session};
 use super::phase::Phase;
 use crate::values::signal::{Reason, Report};
 use crate::values::traffic::Traffic;
@@ -13,8 +13,13 @@ impl Machine {
         self.latest.phase.is_live()
     }
 
+    /// A client that comes may be served.
+    pub(super) fn is_accepting(&self) -> bool {
+        self.life == Life::Running
+    }
+
     pub(super) fn is_stopping(&self) -> bool {
-        self.stop_by.is_some()
+        matches!(self.life, Life::Stopping(_))
     }
 
     pub(super) fn is_latest(&self, session: u64) -> bool {
@@ -28,6 +33,11 @@ impl Machine {
     /// Both directions of the latest session are open.
     pub(super) fn is_open(&self) -> bool {
         self.latest.phase == Phase::Open
+    }
+
+    /// The connection of the latest session is with somebody else.
+    pub(super) fn is_lent(&self) -> bool {
+        self.latest.phase == Phase::Lent
     }
 
     /// Whether a newcomer waits for the slot of this session.
@@ -50,7 +60,7 @@ impl Machine {
         match self.latest.phase {
             Phase::Open => !self.is_reading(),
             Phase::ClientDone => true,
-            Phase::WriteFailed | Phase::Lingering(_) | Phase::Over(_) => false,
+            Phase::WriteFailed | Phase::Lent | Phase::Lingering(_) | Phase::Over(_) => false,
         }
     }
 
@@ -90,6 +100,7 @@ impl Machine {
         let Traffic { received, sent, queued } = self.traffic();
         let complete = phase == Phase::ClientDone;
         let lasted = now.saturating_duration_since(began);
-        Report { peer, reason, complete, received, sent, discarded: queued, lasted }
+        let lent = phase == Phase::Lent;
+        Report { peer, reason, complete, received, sent, discarded: queued, lent, lasted }
     }
 }

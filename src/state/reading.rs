@@ -35,10 +35,12 @@ impl Machine {
         }
     }
 
-    /// Has announced the client. Whether it must wait until the application asks for the client's bytes. A broken connection
-    /// is read without that: no reset can be sent on it any more, and reading finds its end.
+    /// Has announced the client. Whether it must wait until the application asks for the client's bytes, or while the
+    /// connection is lent. A broken connection is read without being asked for: no reset can be sent on it any more, and
+    /// reading finds its end.
     pub(crate) fn must_be_asked(&self) -> bool {
-        self.is_unasked() && self.is_latest(self.reader.session) && !self.is_stopping()
+        let waits = self.is_lent() || (self.is_unasked() && !self.is_stopping());
+        waits && self.is_latest(self.reader.session)
     }
 
     /// Has read bytes. If they are to be delivered, they must go into the outbox before the next step of anybody else, or

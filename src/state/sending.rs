@@ -15,7 +15,7 @@ impl Machine {
     pub(crate) fn offer(&mut self, message: &mut Message, may_wait: bool) -> Offer {
         let answer = if self.is_stopping() {
             Offer::Refused(Refused::Stopped)
-        } else if message.to != self.addressee() || self.account.output != Output::Open {
+        } else if message.to != self.addressee() || self.account.output != Output::Open || self.is_lent() {
             Offer::Refused(Refused::Over)
         } else {
             self.account.offer(message, may_wait)

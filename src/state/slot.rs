@@ -216,6 +216,11 @@ impl Slot {
         self.busy.load(Ordering::Acquire)
     }
 
+    /// A client that comes may be served.
+    pub(crate) fn is_accepting(&self) -> bool {
+        self.lock().machine.is_accepting()
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.lock().machine.is_stopping()
     }

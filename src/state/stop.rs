@@ -1,30 +1,81 @@
 //! How the server stops: every waiting thread is woken, the last client is served for at most the stop timeout, and the
-//! threads exit.
+//! threads exit. Before that it may drain: the port is closed, and the last client goes on as before for a while.
 //!
-//! `stop` runs on the thread that calls it, and does not wait. The acceptor closes the port at once; the writer serves the
-//! last client and watches the time (promise 8).
+//! `stop` and `drain` run on the thread that calls them, and do not wait. The acceptor closes the port at once; the writer
+//! serves the last client and watches the time (promise 8).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
+use super::machine::{Life, Machine};
 use super::slot::{Acceptor, Slot};
 use crate::values::options::Busy;
 
 /// The timeout of a connection to our own port. On the local machine it takes some microseconds.
 const CONNECT: Duration = Duration::from_millis(10);
 
+/// The steps, pure.
+impl Machine {
+    /// The server is to stop. Wakes the reader and the writer if they wait for a session or a parcel, senders that wait for
+    /// room, and the acceptor in a pause. If the server stops already, the time of the first stop counts.
+    pub(crate) fn stop(&mut self, now: Instant) {
+        if !self.is_stopping() {
+            self.life = Life::Stopping(now + self.stop_timeout);
+        }
+        self.wake_writer();
+        self.effects.room = true;
+        self.effects.turn = true;
+        self.effects.change = true;
+    }
+
+    /// Accepts nobody more. The live client may go on until then, or until the time of an earlier drain if that is up before.
+    /// The server stops when that client leaves: at once if there is none.
+    pub(crate) fn drain(&mut self, until: Instant, now: Instant) {
+        if !self.is_busy() {
+            return self.stop(now);
+        }
+        self.life = match self.life {
+            Life::Running => Life::Draining(until),
+            Life::Draining(before) => Life::Draining(before.min(until)),
+            stopping => stopping,
+        };
+        self.wake_writer(); // it keeps the time
+        self.effects.change = true;
+    }
+
+    /// Stops if the time of a drain is up.
+    pub(super) fn end_drain(&mut self, now: Instant) {
+        match self.life {
+            Life::Draining(until) if until <= now => self.stop(now),
+            _ => {}
+        }
+    }
+}
+
+/// The steps, under the lock.
 impl Slot {
-    /// Starts to stop the server. Wakes the reader and the writer if they wait for a session or a parcel, senders that wait
-    /// for room, and the acceptor in a pause or in `accept`.
+    /// Starts to stop the server.
     pub(crate) fn stop(&self) {
+        self.close_port(Machine::stop);
+    }
+
+    /// Starts to drain the server.
+    pub(crate) fn drain(&self, time: Duration) {
+        self.close_port(|machine, now| machine.drain(now + time, now));
+    }
+
+    /// Takes a step after which nobody is accepted any more, and wakes the acceptor in `accept`.
+    fn close_port(&self, step: impl FnOnce(&mut Machine, Instant)) {
         let mut state = self.lock();
-        state.machine.stop(Instant::now() + self.options.stop_timeout);
+        step(&mut state.machine, Instant::now());
         state.listener = None;
         // Under the lock: this handle must be closed before anyone can see that the acceptor is done, when the port must be free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
+        // Once the port is closed, it may be another server's.
+        let accepts = state.acceptor == Acceptor::Running;
         self.carry_out(state);
-        if !woken {
+        if accepts && !woken {
             // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` tries again.
             let _ = self.connect_to_acceptor();
         }

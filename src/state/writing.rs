@@ -63,6 +63,7 @@ impl Machine {
     /// Asks what to do next for a session. A half-close, a finish or a stop happens once everything accepted before it has been
     /// written. `seen`: what a look at the connection has shown, if there was one. `None`: look, and ask again.
     pub(crate) fn next(&mut self, session: u64, seen: Option<Seen>, now: Instant) -> Option<Next> {
+        self.end_drain(now);
         if self.is_live(session) {
             self.note(seen.unwrap_or(Seen::Nothing), now);
         }
@@ -97,6 +98,7 @@ impl Machine {
         since: Instant,
         now: Instant,
     ) -> Option<bool> {
+        self.end_drain(now);
         if self.is_live(session) {
             self.note(seen.unwrap_or(Seen::Nothing), now);
         }

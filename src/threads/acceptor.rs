@@ -2,7 +2,7 @@
 //!
 //! Owns the listener. Gives the slot to a client if the busy flag is clear, and otherwise applies the [`Busy`] policy: each
 //! policy is an arm in [`meet`](Acceptor::meet) or [`listener`](Acceptor::listener). An error of `accept` is signalled and
-//! followed by a pause; only `stop` ends the loop (promises 1, 4, 7 and 10).
+//! followed by a pause; only `stop` or `drain` ends the loop (promises 1, 4, 7 and 10).
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 use crate::net::address::canonical;
 use crate::net::connection::turn_away;
 use crate::state::accepting::Patience;
-use crate::state::phase::Event;
 use crate::state::slot::Slot;
 use crate::values::options::Busy;
 use crate::values::signal::{Refusal, Signal};
@@ -52,7 +51,7 @@ impl Acceptor {
     pub(crate) fn run(mut self) {
         while let Some(listener) = self.listener() {
             let accepted = listener.accept();
-            if self.slot.is_stopping() {
+            if !self.slot.is_accepting() {
                 break; // the connection may be our own, made to wake this thread
             }
             match accepted {
@@ -68,9 +67,9 @@ impl Acceptor {
         }
     }
 
-    /// The listener, once it is time to accept; `None` when the server stops.
+    /// The listener, once it is time to accept; `None` when the server accepts nobody more.
     fn listener(&mut self) -> Option<&TcpListener> {
-        while self.listener.is_none() && !self.slot.is_stopping() {
+        while self.listener.is_none() && self.slot.is_accepting() {
             match self.slot.fetch_listener() {
                 Ok(listener) => {
                     self.pause = FIRST_PAUSE;
@@ -79,7 +78,7 @@ impl Acceptor {
                 Err(e) => self.wait_out("listen again", e),
             }
         }
-        self.listener.as_ref().filter(|_| !self.slot.is_stopping())
+        self.listener.as_ref().filter(|_| self.slot.is_accepting())
     }
 
     fn make_blocking(&self) -> bool {
@@ -111,9 +110,7 @@ impl Acceptor {
             return self.refuse(peer, Refusal::NotAdmitted);
         }
         if slot.options.busy == Busy::Replace {
-            if let Some(record) = slot.current() {
-                slot.apply(record.number, Event::Replace);
-            }
+            slot.replace();
         }
         if slot.options.busy == Busy::Refuse {
             // Clients in the backlog are reset. Before `begin`: `end` must find the port free.

@@ -33,15 +33,21 @@ pub(crate) fn run(slot: &Arc<Slot>) {
 
 /// Reads something, the FIN, or an error that ends the connection; `None` if the slot has closed it.
 fn read_once(session: &Assignment, buffer: &mut [u8]) -> Option<io::Result<usize>> {
-    let mut failures = 0;
+    let (mut failures, mut blocked) = (0, 0);
     loop {
         // Held for one call, and not while waiting for the outbox: only the slot keeps the connection open.
         let connection = session.connection()?;
         match connection.read(buffer) {
-            // `WouldBlock`: another thread is looking at the connection at this moment.
+            // `WouldBlock`: another thread is looking at the connection at this moment. Or the connection lingers, and its
+            // last holder has left it non-blocking.
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
                 drop(connection);
-                thread::yield_now();
+                blocked += 1;
+                if blocked < REPEATS {
+                    thread::yield_now();
+                } else {
+                    thread::sleep(PAUSE);
+                }
             }
             Err(e) if failures < REPEATS && connection.survives(&e) => {
                 drop(connection);

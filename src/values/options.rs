@@ -63,7 +63,7 @@ impl Busy {
 }
 
 /// Effectively infinite, but small enough to be added to an `Instant`.
-const FOREVER: Duration = Duration::from_secs(1_000_000_000);
+pub(crate) const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
 /// The writer wakes up every eighth of a timeout.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(8);
@@ -406,10 +406,13 @@ impl Options {
     /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
     ///
     /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
-    /// something is sent to it, and every eighth of the idle or close timeout. If it was reset, or the client has closed its side
-    /// without sending anything, the session ends without being asked for. A FIN behind unread bytes cannot be seen, so a
-    /// session whose client has sent something is over after the [close timeout](Options::close_timeout), unless the
-    /// application calls [`Client::extend`](crate::Client::extend).
+    /// something is sent to it, after a quarter of a second, and every eighth of the idle or close timeout. If it was reset, or
+    /// the client has closed its side without sending anything, the session ends without being asked for, once the
+    /// application has had a quarter of a second to ask, or an eighth of a shorter timeout. A FIN behind unread bytes cannot be
+    /// seen, so a session whose client has sent something is over after the [close timeout](Options::close_timeout), unless
+    /// the application calls [`Client::extend`](crate::Client::extend).
+    ///
+    /// Instead of asking, it can also take the connection itself: [`Session::stream`](crate::Session::stream).
     ///
     /// # Examples
     ///

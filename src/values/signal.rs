@@ -168,6 +168,9 @@ pub struct Report {
     pub sent: u64,
     /// Bytes accepted by the inbox and not sent.
     pub discarded: u64,
+    /// The connection was lent ([`Session::stream`](crate::Session::stream)). What moved on it is not known: `received` and
+    /// `sent` are 0, and `complete` is `false`.
+    pub lent: bool,
     /// The time from the accept to the end.
     pub lasted: Duration,
 }
@@ -201,7 +204,12 @@ impl fmt::Display for Refusal {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}, {} bytes in, {} bytes out, ", self.peer, self.reason, self.received, self.sent)?;
+        write!(f, "{}: {}, ", self.peer, self.reason)?;
+        if self.lent {
+            write!(f, "bytes not counted, ")?;
+        } else {
+            write!(f, "{} bytes in, {} bytes out, ", self.received, self.sent)?;
+        }
         if self.discarded > 0 {
             write!(f, "{} discarded, ", self.discarded)?;
         }

@@ -11,6 +11,8 @@ mod arguments;
 mod exec;
 #[cfg(unix)]
 mod forward;
+#[cfg(unix)]
+mod inetd;
 mod log;
 #[cfg(unix)]
 mod pipe;
@@ -20,6 +22,8 @@ mod promises {
 
     #[cfg(unix)]
     mod back_at_once;
+    #[cfg(unix)]
+    mod lent;
 
     // These need `/proc`, `strace` or network namespaces.
     #[cfg(target_os = "linux")]

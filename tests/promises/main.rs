@@ -11,6 +11,7 @@ mod bounded;
 mod busy;
 mod cited;
 mod dead_client;
+mod drain;
 mod embedding;
 mod free_before_told;
 mod lines;

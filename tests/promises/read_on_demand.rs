@@ -175,13 +175,13 @@ fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once(
 }
 
 #[test]
-fn a_client_that_leaves_without_a_word_before_the_application_hears_of_it_makes_room_at_once() {
+fn a_client_that_leaves_without_a_word_before_the_application_hears_of_it_makes_room() {
     for policy in [Busy::Drop, Busy::Wait] {
         let options = on_demand().busy(policy).depth(1).close_timeout(None);
         let server = options.bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
         // The application receives nothing: the outbox is full, and the reader waits.
-        for _ in 0..6 {
+        for _ in 0..4 {
             let client = connect(server.local_addr());
             assert_eq!(next_connected(&signals), client.local_addr().unwrap());
         }
@@ -216,6 +216,39 @@ fn a_client_that_leaves_without_a_word_is_noticed_although_nobody_follows() {
     assert_eq!(next_report(&signals).reason, Reason::ClientClosed);
     assert!(matches!(next_message(&server), Message::Connected(_)));
     assert_eq!(only_end(&server).received, 0);
+}
+
+#[test]
+#[cfg(windows)]
+fn a_connection_cannot_be_lent_on_windows_and_the_session_goes_on() {
+    let mut server = on_demand().bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let mut session = server.accept().unwrap();
+    assert_eq!(session.stream().unwrap_err().kind(), ErrorKind::Unsupported);
+    session.write_all(b"here").unwrap();
+    session.close();
+    assert_eq!(rest(&mut client), b"here");
+}
+
+#[test]
+fn a_client_that_closes_its_side_without_a_word_is_served_if_the_application_asks_soon() {
+    let mut server = on_demand().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
+    let addr = server.local_addr();
+    let asking = || {
+        let client = connect(addr);
+        client.shutdown(Shutdown::Write).unwrap();
+        client
+    };
+    let mut first = asking();
+    for _ in 0..50 {
+        let next = asking(); // its FIN is there when its session begins
+        let mut session = server.accept().unwrap();
+        session.write_all(b"what time it is").unwrap();
+        assert!(session.next_chunk().is_none());
+        session.close();
+        assert_eq!(rest(&mut first), b"what time it is");
+        first = next;
+    }
 }
 
 #[test]

@@ -11,7 +11,6 @@ use super::step::When;
 use super::world::{nobody, On, Thread, World};
 use crate::state::accepting::{Meeting, Patience};
 use crate::state::effects::Close;
-use crate::state::phase::Event;
 use crate::values::seen::Seen;
 
 /// Where the acceptor is: what it does next.
@@ -25,9 +24,8 @@ pub(super) enum At {
     Accept,
     /// A client has met a live session, and waits for the slot.
     Meet(usize),
-    /// Under `Busy::Replace`: looks for the live session, and makes way.
-    Current(usize),
-    Replace(usize, u64),
+    /// Under `Busy::Replace`: ends the live session.
+    Replace(usize),
     /// Under `Busy::Refuse`: closes the port.
     Forget(usize),
     Begin(usize),
@@ -40,13 +38,24 @@ pub(super) struct Acceptor {
     pub(super) listener: bool,
     /// What it has seen of the live connection, while a client waits for the slot.
     pub(super) seen: Seen,
+    /// How far it has come with a look, which is one step but for a break.
+    look: Look,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+enum Look {
+    #[default]
+    None,
+    /// It looks without the lock, at a connection that was unread or open.
+    Begun(bool, bool),
+    Done(Seen),
 }
 
 const SELF: Thread = Thread::Acceptor;
 
 impl Acceptor {
     pub(super) fn new(policy: Policy) -> Acceptor {
-        Acceptor { at: Acceptor::first(policy), listener: true, seen: Seen::Nothing }
+        Acceptor { at: Acceptor::first(policy), listener: true, seen: Seen::Nothing, look: Look::None }
     }
 
     fn first(policy: Policy) -> At {
@@ -74,40 +83,40 @@ impl World {
             }
             _ if self.is_asleep(SELF) => {}
             At::Exited => {}
-            At::Accept if self.backlog.is_empty() && !self.stopped => {}
-            At::Meet(_) => times.extend([When::Now, When::Far]),
+            At::Accept if self.backlog.is_empty() && !self.stopped && !self.drained => {}
+            At::Meet(_) | At::Look(_) => times.extend([When::Now, When::Far]),
             _ => times.push(When::Now),
         }
     }
 
     pub(super) fn run_acceptor(&mut self, rules: &Rules, when: When) -> Checked {
         self.asleep[SELF as usize] = None;
+        self.pass_time(rules, when);
         match self.acceptor.at {
             At::Look(client) => {
-                let seen = self.acceptor_looks(rules);
-                self.machine.note(seen, rules.base);
-                if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin {
+                let seen = match self.acceptor_looks(rules) {
+                    Some(seen) => seen,
+                    None => return Ok(()),
+                };
+                self.machine.note(seen, when.time(rules));
+                if self.has_left_unasked(rules, when) {
                     return Err(Check::LeftUnasked);
                 }
                 self.acceptor.at = At::WaitUntilFree(client);
                 return self.carry_out(rules, SELF);
             }
-            At::WaitUntilFree(_) if self.machine.is_busy() && !self.machine.is_stopping() => {
+            At::WaitUntilFree(_) if self.machine.is_busy() && self.machine.is_accepting() => {
                 self.sleep(SELF, On::Change);
             }
             At::WaitUntilFree(client) => self.acceptor.at = At::Begin(client),
             At::Fetch => self.fetch(),
             At::Accept => self.accept(rules),
             At::Meet(client) => return self.meet(rules, client, when),
-            At::Current(client) => {
-                self.acceptor.at = match Some(self.machine.latest.number).filter(|_| self.machine.is_busy()) {
-                    Some(session) => At::Replace(client, session),
-                    None => At::Begin(client),
-                }
-            }
-            At::Replace(client, session) => {
+            At::Replace(client) => {
+                let now = rules.base;
                 self.acceptor.at = At::Begin(client);
-                return self.apply(rules, SELF, session as usize, Event::Replace);
+                self.ask(rules, Call::Replace, |machine| machine.replace(now));
+                return self.carry_out(rules, SELF);
             }
             At::Forget(client) => {
                 self.acceptor.listener = false;
@@ -122,7 +131,7 @@ impl World {
     }
 
     fn fetch(&mut self) {
-        let stopping = self.machine.is_stopping();
+        let stopping = !self.machine.is_accepting();
         if !self.acceptor.listener && !stopping {
             if !self.slot.listener && self.machine.is_busy() {
                 return self.sleep(SELF, On::Change);
@@ -137,7 +146,7 @@ impl World {
     }
 
     fn accept(&mut self, rules: &Rules) {
-        if self.machine.is_stopping() {
+        if !self.machine.is_accepting() {
             self.acceptor.listener = false;
             self.slot.waker = false;
             self.refuse_backlog();
@@ -147,7 +156,7 @@ impl World {
         let client = self.backlog.remove(0);
         let policy = rules.config.policy;
         self.acceptor.at = match policy {
-            Policy::Replace => At::Current(client),
+            Policy::Replace => At::Replace(client),
             Policy::Wait if rules.breaks(Break::WaitsForNobody) => At::Begin(client),
             Policy::Wait => At::Look(client),
             _ if self.slot.busy && !rules.breaks(Break::BusyFlagIgnored) => At::Meet(client),
@@ -164,7 +173,10 @@ impl World {
 
     /// The client has met a live session, perhaps one whose client is leaving.
     fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
-        let seen = self.acceptor_looks(rules);
+        let seen = match self.acceptor_looks(rules) {
+            Some(seen) => seen,
+            None => return Ok(()),
+        };
         let (start, now, patience) = (rules.base, when.time(rules), patience(rules));
         let meeting = self.ask(rules, Call::Meet, |machine| machine.meet(seen, start, patience, now));
         self.acceptor.seen = Seen::Nothing;
@@ -178,9 +190,7 @@ impl World {
             }
             Meeting::Free if rules.config.policy == Policy::Refuse => self.acceptor.at = At::Forget(client),
             Meeting::Free => self.acceptor.at = At::Begin(client),
-            Meeting::Busy if self.machine.is_unasked() && self.client(self.begun).upcoming() == Came::Fin => {
-                return Err(Check::LeftUnasked);
-            }
+            Meeting::Busy if self.has_left_unasked(rules, when) => return Err(Check::LeftUnasked),
             Meeting::Busy => {
                 self.clients[client].place = Place::Refused;
                 self.acceptor.at = Acceptor::first(rules.config.policy);
@@ -189,25 +199,52 @@ impl World {
         self.carry_out(rules, SELF)
     }
 
-    fn acceptor_looks(&mut self, rules: &Rules) -> Seen {
-        match self.look(rules) {
-            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Seen::Nothing,
-            seen => seen,
+    /// Looks at the live connection; `None` if that takes another step, because of a break.
+    fn acceptor_looks(&mut self, rules: &Rules) -> Option<Seen> {
+        let by_steps = rules.breaks(Break::LooksWithoutTheLock) && self.slot.connection;
+        let seen = match std::mem::take(&mut self.acceptor.look) {
+            Look::Done(seen) => return Some(seen),
+            Look::None if by_steps => {
+                self.acceptor.look = Look::Begun(self.machine.is_unread(), self.machine.is_open());
+                return None;
+            }
+            Look::None => self.look(rules),
+            Look::Begun(is_unread, is_open) => {
+                let seen = self.look_as(rules, (is_unread, is_open));
+                self.acceptor.look = Look::Done(seen);
+                return None;
+            }
+        };
+        match seen {
+            Seen::Fin if rules.breaks(Break::AcceptorIgnoresFin) => Some(Seen::Nothing),
+            seen => Some(seen),
         }
+    }
+
+    /// The application has had time to ask for it. (After a look that was not under the lock it may have left since.)
+    fn has_left_unasked(&self, rules: &Rules, when: When) -> bool {
+        let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
+        let late = when >= When::Far || self.facts[self.begun].heard;
+        let late = late && !rules.breaks(Break::LooksWithoutTheLock);
+        self.machine.is_unasked() && left && late
     }
 
     fn begin(&mut self, rules: &Rules, client: usize) -> Checked {
         let now = rules.base;
         self.acceptor.at = Acceptor::first(rules.config.policy);
-        if self.machine.is_busy() {
-            return Err(Check::OneLive);
-        }
         if rules.config.policy == Policy::Refuse && self.is_port_open() {
             return Err(Check::PortOpen);
         }
+        let busy = self.machine.is_busy();
         if !self.ask(rules, Call::Begin, |machine| machine.begin(nobody(), now)) {
             self.clients[client].place = Place::Refused;
             return Ok(());
+        }
+        if busy {
+            return Err(Check::OneLive);
+        }
+        if self.drained {
+            return Err(Check::AcceptedAfterDrain);
         }
         let before = self.facts[self.begun].client;
         let lingers = std::mem::replace(&mut self.slot.connection, true) && self.begun > 0;

@@ -2,10 +2,12 @@
 
 use super::breaks::{Break, Call};
 use super::checks::{Check, Checked};
+use super::client::Came;
 use super::config::{Act, Rules};
 use super::sender::Offered;
 use super::world::{On, Thread, World};
 use crate::state::account::Output;
+use crate::state::lending::NotLent;
 use crate::state::phase::Event;
 
 /// Where the application is: what it does next.
@@ -20,6 +22,8 @@ pub(super) enum At {
     Receive,
     /// Waits for room in the inbox.
     Send(Offered),
+    /// Has lent its session's connection, and waits for the holder to be done with it.
+    Lent(usize),
     /// Has dropped its session, and finishes it.
     Finish(usize),
     /// Waits until a session has ended.
@@ -74,18 +78,31 @@ impl World {
             // Also while it waits, by the timeout of `recv_timeout`.
             return matches!(application.at, At::Poll | At::Receive) && application.end == 0;
         }
+        if act == Act::HolderReads {
+            let reads = |session: usize| {
+                let client = &self.clients[self.facts[session].client];
+                !client.shut && client.upcoming() != Came::Nothing
+            };
+            return matches!(application.at, At::Lent(session) if reads(session));
+        }
         let free = application.at == At::Poll && !application.told && application.times > 0;
         free && match act {
             Act::TrySend | Act::Send => true,
             Act::TryReply | Act::Reply | Act::HalfClose | Act::Finish | Act::Abort | Act::Extend => {
                 application.client() != 0
             }
-            Act::Leave | Act::Close => open,
-            Act::StopServer => false,
+            Act::Leave | Act::Close | Act::Lend => open,
+            Act::StopServer | Act::HolderReads => false,
         }
     }
 
     pub(super) fn application_acts(&mut self, rules: &Rules, act: Act) -> Checked {
+        if act == Act::HolderReads {
+            if let At::Lent(session) = self.application.at {
+                self.client(session).take_upcoming();
+            }
+            return Ok(());
+        }
         self.application.times = self.application.times.saturating_sub(1);
         let client = self.application.client();
         match act {
@@ -98,6 +115,7 @@ impl World {
                 return self.apply(rules, SELF, client, Event::Abort);
             }
             Act::Extend => return self.extend(rules, client),
+            Act::Lend => return self.lend(rules, client),
             Act::Leave => {
                 self.application.open = 0;
                 self.application.at = At::Finish(client);
@@ -113,13 +131,42 @@ impl World {
                 self.application.held = 0;
                 self.application.at = At::Stop;
             }
+            Act::HolderReads => {}
         }
         if client == 0 {
             return Ok(());
         }
+        self.want_nothing_more(rules, client)
+    }
+
+    fn want_nothing_more(&mut self, rules: &Rules, client: usize) -> Checked {
         self.facts[client].forgotten = true;
         self.facts[client].asked = true;
         self.ask(rules, Call::Look, |machine| machine.ask(client as u64));
+        self.carry_out(rules, SELF)
+    }
+
+    /// Lends the connection of a session, if it can be.
+    fn lend(&mut self, rules: &Rules, session: usize) -> Checked {
+        let now = rules.base;
+        let refused = self.machine.may_lend(session as u64).err();
+        let refused = refused.filter(|why| !(*why == NotLent::Asked && rules.breaks(Break::LentAfterAsked)));
+        let facts = &mut self.facts[session];
+        let unused = !facts.asked && facts.delivered == 0 && facts.accepted == 0 && !facts.closed;
+        if let Some(why) = refused {
+            return match why {
+                NotLent::Asked | NotLent::InboxUsed | NotLent::AlreadyLent if unused && !self.stopped => {
+                    Err(Check::RefusedThoughOpen)
+                }
+                _ => Ok(()),
+            };
+        }
+        if !unused || facts.ended {
+            return Err(Check::LentTooLate);
+        }
+        facts.lent = true;
+        self.application.at = At::Lent(session);
+        self.ask(rules, Call::Lend, |machine| machine.apply(session as u64, Event::Lend, now));
         self.carry_out(rules, SELF)
     }
 
@@ -133,6 +180,11 @@ impl World {
             At::Look { woken } => self.look_at_facts(rules, woken),
             At::Receive => self.receive(),
             At::Send(offered) => self.offer_again(rules, offered),
+            At::Lent(session) => {
+                self.application.open = 0;
+                self.application.at = At::Finish(session);
+                self.want_nothing_more(rules, session)
+            }
             At::Finish(session) => {
                 self.application.at = At::Poll;
                 self.close_output(rules, SELF, session, Output::Finishing)

@@ -6,7 +6,7 @@ use super::breaks::{Break, Call};
 use super::config::IDLE;
 use crate::state::account::Output;
 use crate::state::effects::{Close, Effects};
-use crate::state::machine::{Machine, Position};
+use crate::state::machine::{Life, Machine, Position};
 use crate::state::phase::{Event, Phase};
 
 /// Longer than a walk.
@@ -23,9 +23,19 @@ impl Break {
         match (self, call) {
             (Break::LateBytesTaken, Call::Received) => machine.reader.session = machine.latest.number,
             (Break::ReadUnasked, Call::MustBeAsked) => machine.reader.position = Position::Delivering,
-            (Break::StopExtended, Call::Stop) => machine.stop_by = None,
+            (Break::StopExtended, Call::Stop) => machine.life = Life::Running,
+            (Break::DrainExtended, Call::Drain) if !machine.is_stopping() => machine.life = Life::Running,
+            (Break::DrainReplaces, Call::Replace) if !machine.is_stopping() => machine.life = Life::Running,
+            (Break::DrainOutlastsTime, Call::Next | Call::GoOn) => {
+                if let Life::Draining(until) = machine.life {
+                    machine.life = Life::Draining(until + NEVER);
+                }
+            }
             (Break::AcceptsWhenHalfClosed, Call::Offer) if machine.account.output < Output::Finishing => {
                 machine.account.output = Output::Open;
+            }
+            (Break::LentTakesBytes, Call::Offer) | (Break::LentIsIdle, Call::Next) if machine.is_lent() => {
+                machine.latest.phase = Phase::Open;
             }
             (Break::NoMoment, Call::Next | Call::GoOn) => {
                 machine.latest.spared = machine.latest.moved + IDLE;
@@ -33,6 +43,7 @@ impl Break {
             (Break::TimeUpMasked, Call::Next) if machine.latest.spared > machine.latest.moved => {
                 machine.session_timeout = None;
             }
+            (Break::EndsUnheard, Call::Meet) => machine.latest.began -= Duration::from_secs(1),
             (Break::UnheardNeverGone, Call::Next) if machine.is_unheard() => {
                 machine.latest.moved += NEVER;
             }
@@ -72,6 +83,22 @@ impl Break {
                 machine.apply(machine.latest.number, Event::Finish, now);
             }
             (Break::AwaitedLeftSet, Call::Meet) => machine.awaited |= before.awaited,
+            (Break::DrainWakesNoWriter, Call::Drain) => {
+                machine.effects.wake_writer = false;
+                machine.account.wake_queued = before.account.wake_queued;
+            }
+            (Break::DrainWakesNoAcceptor, Call::Drain) => machine.effects.change = false,
+            (Break::DrainStopsAtOnce, Call::Drain) => machine.stop(now),
+            (Break::DrainOutlastsClient, Call::Apply)
+                if has_ended(before, machine) && matches!(before.life, Life::Draining(_)) =>
+            {
+                machine.life = before.life;
+            }
+            (Break::LentTakesBytes, Call::Offer) | (Break::LentIsIdle, Call::Next)
+                if before.is_lent() && machine.is_open() =>
+            {
+                machine.latest.phase = Phase::Lent;
+            }
             (Break::StopWakesNoSender, Call::Stop) => machine.effects.room = false,
             (Break::StopWakesNoThread, Call::Stop) => machine.effects.turn = false,
             (Break::StopWakesNoAcceptor, Call::Stop) => machine.effects.change = false,
@@ -95,6 +122,7 @@ impl Break {
                 machine.effects.close = Some(Close::Half);
             }
             (Break::TimeUpMasked, Call::Next) => machine.session_timeout = before.session_timeout,
+            (Break::EndsUnheard, Call::Meet) => machine.latest.began = before.latest.began,
             (Break::UnheardNeverGone, Call::Next) => machine.latest.moved = before.latest.moved,
             (Break::ExtendForgotten, Call::Extend) => machine.latest.moved = before.latest.moved,
             (Break::ExtendMovesTheStart, Call::Extend) => machine.latest.began = machine.latest.moved,
@@ -126,6 +154,9 @@ impl Break {
             Break::PortNotReopened => effects.reopen = false,
             Break::CutInsteadOfLingering if !machine.is_busy() && effects.close == Some(Close::Half) => {
                 effects.close = Some(Close::Whole);
+            }
+            Break::LentIsNotTakenBack if effects.ended.map_or(false, |report| report.lent) => {
+                effects.close = Some(Close::Abort);
             }
             Break::NotShutDown if effects.ended.is_some() => effects.close = None,
             _ => {}

@@ -17,12 +17,22 @@ const REFUSE: Config = Config { policy: Policy::Refuse, ..TWO };
 const REPLACE: Config = Config { policy: Policy::Replace, acts: &[Act::Reply], times: 1, ..TWO };
 const ON_DEMAND: Config = Config { read_on_demand: true, ..PLAIN };
 const STOP: Config = Config { bytes: 0, stops: 1, ..PLAIN };
+const DRAIN: Config = Config { bytes: 0, drains: 1, ..PLAIN };
 const STOP_TWICE: Config = Config { stops: 2, ..STOP };
 const STOP_SENDER: Config = Config { sender: SENDER.sender, ..STOP };
 const TIMEOUTS: Config = Config { idle: true, close: true, ..PLAIN };
 const STALLS: Config = Config { stalls: true, close: true, manners: &[Manners::HalfCloses], ..TWO };
 const ON_DEMAND_TWO: Config =
     Config { read_on_demand: true, sender: &[Act::TrySend], manners: &[Manners::HalfCloses], ..TWO };
+const LEND: Config = Config {
+    read_on_demand: true,
+    acts: &[Act::Lend, Act::Leave],
+    times: 2,
+    sender: &[Act::TrySend, Act::Abort],
+    ..PLAIN
+};
+const LEND_TWO: Config =
+    Config { sender: &[], times: 1, clients: 2, manners: &[Manners::HalfCloses], ..LEND };
 const EXTEND: Config = Config { acts: &[Act::Extend], times: 1, ..TWO };
 const FINISH_TWO: Config = Config { acts: &[Act::Finish], times: 1, ..TWO };
 const REFUSE_FINISH: Config = Config { policy: Policy::Refuse, ..FINISH_TWO };
@@ -63,6 +73,13 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::StopWakesNoAcceptor, Config { policy: Policy::Wait, stops: 1, ..TWO }, Sleeps(Acceptor)),
     (Break::StopWakesNoWriter, STOP, Sleeps(Writer)),
     (Break::StopExtended, STOP_TWICE, StopExtended),
+    (Break::DrainExtended, Config { drains: 2, ..DRAIN }, StopExtended),
+    (Break::DrainWakesNoWriter, DRAIN, Sleeps(Writer)),
+    (Break::DrainWakesNoAcceptor, Config { policy: Policy::Wait, drains: 1, ..TWO }, Sleeps(Acceptor)),
+    (Break::DrainReplaces, Config { drains: 1, ..REPLACE }, WithoutCause),
+    (Break::DrainStopsAtOnce, DRAIN, StoppedTooSoon),
+    (Break::DrainOutlastsClient, DRAIN, NotStopped),
+    (Break::DrainOutlastsTime, DRAIN, Overtime),
     (Break::RoomNotGivenBack, SENDER, Stuck),
     (Break::ReadUnasked, ON_DEMAND, NotAsked),
     (Break::AskForgotten, ON_DEMAND, Stuck),
@@ -97,11 +114,20 @@ const BREAKS: &[(Break, Config, Check)] = &[
     (Break::NoMoment, TIMEOUTS, NoMoment),
     (Break::TimeUpMasked, Config { session: true, ..TIMEOUTS }, Overtime),
     (Break::UnheardNeverGone, STALLS, Stuck),
+    (Break::EndsUnheard, ON_DEMAND_TWO, WithoutCause),
     (Break::WriterIgnoresFin, ON_DEMAND, LeftUnasked),
     (Break::AcceptorIgnoresFin, ON_DEMAND_TWO, LeftUnasked),
     (Break::AcceptorIgnoresFin, Config { policy: Policy::Wait, ..ON_DEMAND_TWO }, LeftUnasked),
     (Break::WaitsBeforeCarryingOut, ON_DEMAND_TWO, Sleeps(Reader)),
     (Break::WaitsForNobody, Config { policy: Policy::Wait, ..TWO }, OneLive),
+    (Break::LentAfterAsked, LEND, LentTooLate),
+    (Break::LentIsRead, LEND, Touched),
+    (Break::LentIsLookedAt, LEND_TWO, Touched),
+    (Break::LooksWithoutTheLock, LEND_TWO, Touched),
+    (Break::LooksWithoutTheLock, TWO, FalselyComplete),
+    (Break::LentTakesBytes, LEND, AcceptedAfterEnd),
+    (Break::LentIsIdle, Config { idle: true, stalls: true, ..LEND }, WithoutCause),
+    (Break::LentIsNotTakenBack, LEND, NotTakenBack),
     (Break::ExtendForgotten, EXTEND, NotExtended),
     (Break::ExtendMovesTheStart, EXTEND, Overtime),
     (Break::ExtendsTheLatest, EXTEND, NotExtended),

@@ -79,12 +79,24 @@ pub(super) enum Check {
     SignalBeforeFree,
     /// Nothing is read before the application has asked for it.
     NotAsked,
+    /// A connection is lent before anything was read from it or accepted for it ...
+    LentTooLate,
+    /// ... is left alone from then on ...
+    Touched,
+    /// ... and is shut down at the end, also for its holder.
+    NotTakenBack,
     /// Of a connection that is over the bytes are left unread, which makes the close a reset.
     ReadsOn,
     /// Only a session whose slot a newcomer waits for is awaited.
     Awaited,
-    /// A second stop does not extend the time of the first.
+    /// A second stop or drain does not extend the time of the first.
     StopExtended,
+    /// A server that drains accepts nobody more ...
+    AcceptedAfterDrain,
+    /// ... goes on with its client for a while ...
+    StoppedTooSoon,
+    /// ... and stops when that has left.
+    NotStopped,
     /// Nobody sleeps who, asked again, would not wait.
     Sleeps(Thread),
     /// From each state everything can come to its end.
@@ -118,6 +130,7 @@ impl World {
             let open = matches!(latest.phase, Phase::Open | Phase::WriteFailed);
             require(!open || !self.is_port_open(), Check::PortOpen)?;
         }
+        require(!self.facts[self.begun].touched, Check::Touched)?;
         self.check_leftovers()?;
         for thread in super::world::ALL {
             require(!sleeps_in_vain(self, rules, thread), Check::Sleeps(thread))?;

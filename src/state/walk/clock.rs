@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use super::breaks::Break;
 use super::checks::{Check, Checked};
 use super::client::Came;
-use super::config::{Rules, IDLE, LINGER};
+use super::config::{Rules, DRAIN, IDLE, LINGER};
 use super::step::When;
 use super::world::World;
-use crate::state::machine::Machine;
+use crate::state::machine::{Life, Machine};
 use crate::state::phase::Phase;
 use crate::values::seen::Seen;
 use crate::values::signal::{Reason, Report};
@@ -20,6 +20,11 @@ impl Rules {
     /// When everything that has happened has happened. Less than the shortest silence ago.
     pub(super) fn past(&self) -> Instant {
         self.base - Duration::from_millis(20)
+    }
+
+    /// The beginning of a session for which the application has had time to ask.
+    fn long_ago(&self) -> Instant {
+        self.base - Duration::from_secs(1)
     }
 
     /// The end of the moment: later than what is due since the past, but not than what is due since now.
@@ -34,7 +39,14 @@ impl World {
         if !self.slot.connection {
             return Seen::Nothing;
         }
-        let (is_unread, is_open) = (self.machine.is_unread(), self.machine.is_open());
+        let lent = self.machine.is_lent() && rules.breaks(Break::LentIsLookedAt);
+        self.look_as(rules, (self.machine.is_unread(), self.machine.is_open() || lent))
+    }
+
+    /// A copy of `View::look`.
+    pub(super) fn look_as(&mut self, rules: &Rules, (is_unread, is_open): (bool, bool)) -> Seen {
+        let facts = &mut self.facts[self.begun];
+        facts.touched |= facts.lent && !facts.ended && (is_unread || is_open);
         let forgets = rules.breaks(Break::ResetForgotten);
         let client = self.client(self.begun);
         if is_unread && client.take_reset() && !forgets {
@@ -86,12 +98,18 @@ impl World {
     /// The writer has asked about its session, with the machine `before`, while a write was `blocked` since then. Has the clock
     /// been fair?
     pub(super) fn check_clock(
-        &self,
+        &mut self,
         rules: &Rules,
         before: &Machine,
         blocked: Option<Instant>,
         when: When,
     ) -> Checked {
+        if self.drained && when >= When::Far {
+            if !self.machine.is_stopping() {
+                return Err(Check::Overtime);
+            }
+            self.stopped = true;
+        }
         let session = self.writer.session as u64;
         if !before.is_live(session) {
             return Ok(());
@@ -105,7 +123,7 @@ impl World {
             return Err(Check::StillStalled);
         }
         let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
-        if live && self.machine.is_unasked() && left {
+        if live && self.machine.is_unasked() && left && (when >= When::Far || self.facts[self.begun].heard) {
             return Err(Check::LeftUnasked);
         }
         let timed_out = match self.machine.latest.phase.reason() {
@@ -119,6 +137,20 @@ impl World {
         if timed_out && !had_moment && !self.stopped && when != When::Farther {
             return Err(Check::NoMoment);
         }
+        Ok(())
+    }
+
+    /// Without a stop, a server stops when it was drained and its client has left. (For the end of the time, see `check_clock`.)
+    pub(super) fn check_drain(&mut self) -> Checked {
+        let left = self.begun == 0 || self.facts[self.begun].ended;
+        let stops = self.machine.is_stopping();
+        if stops && !self.stopped && !(self.drained && left) {
+            return Err(Check::StoppedTooSoon);
+        }
+        if self.drained && left && !stops {
+            return Err(Check::NotStopped);
+        }
+        self.stopped |= stops;
         Ok(())
     }
 
@@ -146,15 +178,26 @@ impl World {
 
     /// Nothing but the next session moves the time from which the session timeout counts.
     pub(super) fn check_beginning(&self, rules: &Rules, begun: usize) -> Checked {
-        if self.begun == begun && self.machine.latest.began != rules.past() {
+        let began = [rules.past(), rules.long_ago()];
+        if self.begun == begun && !began.contains(&self.machine.latest.began) {
             return Err(Check::Overtime);
         }
         Ok(())
     }
 
+    /// A thread looks at the connection long after the other steps: then the application has had time to ask for the client.
+    pub(super) fn pass_time(&mut self, rules: &Rules, when: When) {
+        if self.machine.is_unasked() && when >= When::Far {
+            self.facts[self.begun].heard = true;
+            self.machine.latest.began = rules.long_ago();
+        }
+    }
+
     /// Brings all times back to the past. What matters is whether the clock has granted its moment since a byte has moved.
     pub(super) fn forget_times(&mut self, rules: &Rules) {
         let is_busy = self.machine.is_busy();
+        self.facts[self.begun].heard &= self.machine.is_unasked();
+        let began = if self.facts[self.begun].heard { rules.long_ago() } else { rules.past() };
         let latest = &mut self.machine.latest;
         let moved = latest.moved != rules.past();
         if moved || !is_busy || latest.spared < rules.moment() {
@@ -164,9 +207,13 @@ impl World {
             latest.spared = rules.moment();
             self.writer.fresh = false;
         }
-        latest.began = rules.past();
+        latest.began = began;
         latest.moved = rules.past();
         latest.ended = rules.past();
-        self.machine.stop_by = self.machine.stop_by.map(|_| rules.base + LINGER);
+        self.machine.life = match self.machine.life {
+            Life::Running => Life::Running,
+            Life::Draining(_) => Life::Draining(rules.base + DRAIN),
+            Life::Stopping(_) => Life::Stopping(rules.base + LINGER),
+        };
     }
 }

@@ -33,6 +33,9 @@ pub(super) enum Act {
     Extend,
     /// `Session::close`: finish, and wait for the end.
     Close,
+    /// `Session::stream`: lends the connection. Its holder reads a byte, or leaves; then the application drops the session.
+    Lend,
+    HolderReads,
     /// `SingleServer::stop`.
     StopServer,
 }
@@ -73,7 +76,8 @@ pub(super) struct Config {
     pub(super) times: u8,
     /// The same for a second thread, which sends; it does all of this.
     pub(super) sender: &'static [Act],
-    /// How often `Control::stop` and `Control::wake` are called.
+    /// How often `Control::drain`, `Control::stop` and `Control::wake` are called.
+    pub(super) drains: u8,
     pub(super) stops: u8,
     pub(super) wakes: u8,
     /// For these reasons, among others, sessions must have ended ...
@@ -99,6 +103,7 @@ pub(super) const ONE_CLIENT: Config = Config {
     acts: &[],
     times: 0,
     sender: &[],
+    drains: 0,
     stops: 0,
     wakes: 0,
     reasons: &[],
@@ -123,12 +128,13 @@ const SESSION: Duration = Duration::from_secs(2000 * 3600);
 pub(super) const ROOM: usize = 2;
 /// The length of the outbox.
 pub(super) const DEPTH: usize = 1;
-/// How long the last client is served after a stop.
+/// How long the last client is served after a drain, and after a stop.
+pub(super) const DRAIN: Duration = Duration::from_secs(10);
 pub(super) const LINGER: Duration = Duration::from_secs(1);
 
 impl Rules {
     pub(super) fn new(config: Config, broken: Option<Break>) -> Rules {
-        let mut options = Options::new();
+        let mut options = Options::new().stop_timeout(LINGER);
         options.buffer_size = 1;
         options.depth = ROOM;
         options.read_on_demand = config.read_on_demand;
@@ -149,7 +155,7 @@ impl Rules {
 
     /// The server is stopped sooner or later.
     pub(super) fn must_stop(&self) -> bool {
-        self.config.stops > 0 || self.config.acts.contains(&Act::StopServer)
+        self.config.stops > 0 || self.config.drains > 0 || self.config.acts.contains(&Act::StopServer)
     }
 
     /// A client may stay silent for ever: then a stop or a timeout must end the session. The close timeout alone does not.

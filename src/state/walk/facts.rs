@@ -21,8 +21,13 @@ pub(super) struct Facts {
     pub(super) told: bool,
     /// The application has dropped its `Session` or its outbox.
     pub(super) forgotten: bool,
+    /// The application has had time to ask for the client's bytes, and has not.
+    pub(super) heard: bool,
     /// The application has asked for the client's bytes.
     pub(super) asked: bool,
+    /// The application has lent the connection, and a thread of the server has touched it since.
+    pub(super) lent: bool,
+    pub(super) touched: bool,
     /// The application has closed its side, in either way, and has ended the session.
     pub(super) closed: bool,
     pub(super) finished: bool,
@@ -40,7 +45,10 @@ pub(super) struct Facts {
 impl World {
     /// Whether bytes for that session are to be accepted.
     pub(super) fn is_open_for(&self, session: usize) -> bool {
-        !self.stopped && session == self.real_addressee() && !self.facts[session].closed
+        !self.stopped
+            && session == self.real_addressee()
+            && !self.facts[session].closed
+            && !self.facts[session].lent
     }
 
     /// The session that is live or, if there is none, the next.
@@ -81,8 +89,8 @@ impl World {
         }
         let caused = match report.reason {
             Reason::ClientClosed => {
-                // Without the application, if that has not asked for a client that leaves.
-                (facts.finished || self.was_unasked()) && report.complete && client.fin
+                // Without the application, if that has had time to ask for a client that leaves, and has not.
+                (facts.finished || (self.was_unasked() && facts.heard)) && report.complete && client.fin
             }
             Reason::Finished => facts.finished,
             Reason::Aborted => facts.aborted,
@@ -90,15 +98,20 @@ impl World {
             Reason::Idle | Reason::Stalled => rules.config.idle,
             Reason::Gone => rules.config.close,
             Reason::TimeUp => rules.config.session,
-            Reason::Replaced => rules.config.policy == Policy::Replace,
+            Reason::Replaced => rules.config.policy == Policy::Replace && !self.drained,
             Reason::Stopped => self.stopped,
         };
-        if !caused {
+        let by_nobody = matches!(report.reason, Reason::ClientClosed | Reason::Reset);
+        let by_silence = matches!(report.reason, Reason::Idle | Reason::Stalled | Reason::Gone);
+        if !caused || (facts.lent && (by_nobody || by_silence)) || facts.lent != report.lent {
             return Err(Check::WithoutCause);
         }
         self.check_timeout(report)?;
         if matches!(report.reason, Reason::ClientClosed | Reason::Finished) && report.discarded > 0 {
             return Err(Check::CutShort);
+        }
+        if facts.lent && report.reason != Reason::Finished && effects.close != Some(Close::Whole) {
+            return Err(Check::NotTakenBack);
         }
         if report.reason == Reason::Finished && effects.close != Some(Close::Half) {
             return Err(Check::CutShort);

@@ -6,6 +6,7 @@
 
 use super::acceptor::At as AcceptorAt;
 use super::application::At as ApplicationAt;
+use super::breaks::Break;
 use super::config::Rules;
 use super::facts::Facts;
 use super::reader::At as ReaderAt;
@@ -27,7 +28,7 @@ impl World {
                         ReaderAt::Announced => Some(On::Change),
                         _ => None,
                     };
-                    on.filter(|_| !sleepers::reader(self))
+                    on.filter(|_| !sleepers::reader(self) && !rules.breaks(Break::LentIsRead))
                 }
                 Thread::Writer if self.writer.at != WriterAt::Attend => None,
                 Thread::Writer => Some(On::Turn).filter(|_| self.writer_rests(rules)),

@@ -50,6 +50,26 @@ pub(super) const LARGE: &[Config] = &[
         at_least: 1_000_000,
         ..ONE
     },
+    Config {
+        name: "two drains, a stop and timeouts",
+        drains: 2,
+        stops: 1,
+        idle: true,
+        close: true,
+        acts: &[Act::Finish, Act::Reply],
+        times: 1,
+        at_least: 1_500_000,
+        ..ONE
+    },
+    Config {
+        name: "two clients, a lent connection and a drain",
+        read_on_demand: true,
+        acts: &[Act::Lend, Act::HolderReads],
+        times: 1,
+        drains: 1,
+        at_least: 1,
+        ..TWO
+    },
     Config { name: "two clients in a storm of refusals", grace: false, at_least: 100_000, ..TWO },
     Config { name: "two clients, answered", at_least: 1_800_000, ..TWO_ANSWERED },
     Config {
@@ -61,7 +81,7 @@ pub(super) const LARGE: &[Config] = &[
     Config {
         name: "two clients, answered, Replace",
         policy: Policy::Replace,
-        at_least: 2_800_000,
+        at_least: 2_600_000,
         ..TWO_ANSWERED
     },
     Config {

@@ -116,7 +116,8 @@ impl World {
     }
 
     fn announced(&mut self, rules: &Rules) -> Checked {
-        if self.ask(rules, Call::MustBeAsked, |machine| machine.must_be_asked()) {
+        let waits = self.ask(rules, Call::MustBeAsked, |machine| machine.must_be_asked());
+        if waits && !(self.machine.is_lent() && rules.breaks(Break::LentIsRead)) {
             self.reader.at = At::Announced;
             self.sleep(SELF, On::Change);
             return Ok(());
@@ -137,8 +138,9 @@ impl World {
 
     fn read(&mut self, rules: &Rules) -> Checked {
         let session = self.reader.session;
-        let facts = &self.facts[session];
+        let facts = self.facts[session];
         let unasked = rules.config.read_on_demand && !facts.asked && !facts.ended && !self.stopped;
+        self.facts[session].touched |= facts.lent && !facts.ended;
         let came = self.client(session).take_upcoming();
         // A broken connection is read without being asked for.
         if unasked && matches!(came, Came::Byte(_)) && self.machine.is_open() {

@@ -49,8 +49,8 @@ pub(super) fn writer(world: &World, rules: &Rules) -> bool {
 pub(super) fn acceptor(world: &World, rules: &Rules) -> bool {
     let machine = &world.machine;
     let waits = match world.acceptor.at {
-        AcceptorAt::WaitUntilFree(_) => machine.is_busy() && !machine.is_stopping(),
-        AcceptorAt::Fetch => !world.slot.listener && machine.is_busy() && !machine.is_stopping(),
+        AcceptorAt::WaitUntilFree(_) => machine.is_busy() && machine.is_accepting(),
+        AcceptorAt::Fetch => !world.slot.listener && machine.is_busy() && machine.is_accepting(),
         _ => {
             let meeting = machine.clone().meet(world.acceptor.seen, rules.base, patience(rules), rules.base);
             matches!(meeting, Meeting::Wait(_))

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::breaks::{Break, Call};
 use super::checks::{Check, Checked};
 use super::client::Place;
-use super::config::{Policy, Rules, LINGER, ROOM};
+use super::config::{Policy, Rules, DRAIN, ROOM};
 use super::world::{Item, On, Parcel, Thread, World};
 use crate::state::account::Output;
 use crate::state::effects::{Close, Effects};
-use crate::state::machine::Machine;
+use crate::state::machine::{Life, Machine};
 use crate::state::phase::Event;
 
 impl World {
@@ -83,7 +83,7 @@ impl World {
             None => return Ok(()),
         };
         self.check_report(rules, report, effects)?;
-        let port_open = self.is_port_open() || self.stopped;
+        let port_open = self.is_port_open() || self.drained || self.stopped;
         let facts = &mut self.facts[self.begun];
         facts.ended = true;
         facts.port_was_open = port_open;
@@ -111,7 +111,7 @@ impl World {
     }
 
     fn reopen(&mut self, rules: &Rules) {
-        if rules.config.policy == Policy::Refuse && !self.machine.is_stopping() && !self.slot.waker {
+        if rules.config.policy == Policy::Refuse && self.machine.is_accepting() && !self.slot.waker {
             self.listen_again();
         }
     }
@@ -167,14 +167,30 @@ impl World {
     }
 
     pub(super) fn stop(&mut self, rules: &Rules, thread: Thread) -> Checked {
-        let before = self.machine.stop_by;
+        let before = self.machine.life;
         // The second one would grant more time.
-        let by = rules.base + LINGER + Duration::from_secs(u64::from(self.stopped));
-        self.ask(rules, Call::Stop, |machine| machine.stop(by));
+        let now = rules.base + Duration::from_secs(u64::from(self.stopped));
+        self.ask(rules, Call::Stop, |machine| machine.stop(now));
         self.stopped = true;
-        if before.is_some() && self.machine.stop_by != before {
+        if matches!(before, Life::Stopping(_)) && self.machine.life != before {
             return Err(Check::StopExtended);
         }
+        self.close_port(rules, thread)
+    }
+
+    /// The second one would grant more time.
+    pub(super) fn drain(&mut self, rules: &Rules) -> Checked {
+        let (now, before) = (rules.base, self.machine.life);
+        let until = now + DRAIN + Duration::from_secs(u64::from(self.drained));
+        self.ask(rules, Call::Drain, |machine| machine.drain(until, now));
+        self.drained = true;
+        if before != Life::Running && self.machine.life != before {
+            return Err(Check::StopExtended);
+        }
+        self.close_port(rules, Thread::Control)
+    }
+
+    fn close_port(&mut self, rules: &Rules, thread: Thread) -> Checked {
         self.slot.listener = false;
         self.slot.waker = false;
         self.carry_out(rules, thread)

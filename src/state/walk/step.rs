@@ -16,6 +16,7 @@ pub(super) enum Step {
     Shut(Thread),
     /// The application does something of its own accord.
     Act(Act),
+    Drain,
     Stop,
     Wake,
     Client(usize, Move),
@@ -23,7 +24,7 @@ pub(super) enum Step {
 
 /// When a step happens: with the others, after the time of grace, after the idle and the close
 /// timeout, or after the session timeout, too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum When {
     Now,
     Soon,
@@ -48,7 +49,7 @@ impl Step {
     pub(super) fn is_fair(self, rules: &Rules) -> bool {
         match self {
             Step::Run(Thread::Application, _) => !rules.config.stalls,
-            Step::Run(..) | Step::Shut(_) | Step::Stop | Step::Wake => true,
+            Step::Run(..) | Step::Shut(_) | Step::Drain | Step::Stop | Step::Wake => true,
             Step::Act(act) => act == Act::StopServer,
             Step::Client(..) => !rules.may_be_silent(),
         }
@@ -75,6 +76,7 @@ impl World {
                 Thread::Control if self.waking => steps.push(Step::Wake),
                 Thread::Control => {
                     steps.extend(Some(Step::Wake).filter(|_| self.wakes > 0));
+                    steps.extend(Some(Step::Drain).filter(|_| self.drains > 0));
                     steps.extend(Some(Step::Stop).filter(|_| self.stops > 0));
                 }
                 _ => {}
@@ -103,6 +105,10 @@ impl World {
             Step::Run(Thread::Control, _) => Ok(()),
             Step::Shut(thread) => self.shut(rules, thread),
             Step::Act(act) => self.application_acts(rules, act),
+            Step::Drain => {
+                self.drains -= 1;
+                self.drain(rules)
+            }
             Step::Stop => {
                 self.stops -= 1;
                 self.stop(rules, Thread::Control)
@@ -126,6 +132,7 @@ impl World {
                 Ok(())
             }
         }?;
+        self.check_drain()?;
         self.rest(rules);
         self.check(rules)?;
         self.check_beginning(rules, begun)?;

@@ -80,5 +80,17 @@ pub(super) const TIMED: &[Config] = &[
         at_least: 23_000,
         ..ONE
     },
+    Config {
+        name: "a lent connection and timeouts",
+        read_on_demand: true,
+        idle: true,
+        close: true,
+        session: true,
+        acts: &[Act::Lend],
+        times: 1,
+        reasons: &[TimeUp, Finished],
+        at_least: 21_000,
+        ..ONE
+    },
     Config { name: "a stop and timeouts", stops: 1, idle: true, close: true, at_least: 75_000, ..ONE },
 ];

@@ -32,6 +32,7 @@ pub(super) struct World {
     pub(super) acceptor: Acceptor,
     pub(super) application: Application,
     pub(super) sender: Sender,
+    pub(super) drains: u8,
     pub(super) stops: u8,
     pub(super) wakes: u8,
     /// A thread has stored `woken` and has yet to lock the slot.
@@ -44,6 +45,8 @@ pub(super) struct World {
     pub(super) facts: [Facts; 4],
     /// The number of the latest session.
     pub(super) begun: usize,
+    /// The server has been drained; and stopped, also by the end of a drain.
+    pub(super) drained: bool,
     pub(super) stopped: bool,
 }
 
@@ -125,6 +128,7 @@ impl World {
             acceptor: Acceptor::new(config.policy),
             application: Application::new(config.times),
             sender: Sender::default(),
+            drains: config.drains,
             stops: config.stops,
             wakes: config.wakes,
             waking: false,
@@ -132,6 +136,7 @@ impl World {
             closing: [None; THREADS],
             facts: [Facts::default(); 4],
             begun: 0,
+            drained: false,
             stopped: false,
         }
     }

@@ -67,7 +67,8 @@ impl World {
     /// At which times the writer can take its next step.
     pub(super) fn writer_times(&self, rules: &Rules, times: &mut Vec<When>) {
         let lingers = matches!(self.machine.latest.phase, Phase::Lingering(_));
-        let far = rules.has_timeouts() || self.stopped || lingers;
+        let far =
+            rules.has_timeouts() || rules.config.read_on_demand || self.drained || self.stopped || lingers;
         let waits = self.is_asleep(SELF) || self.writer.waits(&self.inbox);
         match self.writer.at {
             At::Exited => {}
@@ -153,6 +154,7 @@ impl World {
         let (session, now) = (self.writer.session as u64, when.time(rules));
         let done = std::mem::take(&mut self.writer.done);
         self.settle(rules, session, &done, now);
+        self.pass_time(rules, when);
         let before = self.machine.clone();
         let mut seen = self.look_for_the_reader(rules);
         let next = loop {
@@ -180,6 +182,7 @@ impl World {
         let sent = std::mem::take(&mut self.writer.done.sent);
         self.settle(rules, session, &Done { sent, ..Done::default() }, now);
         let since = if self.writer.fresh { rules.base } else { rules.past() };
+        self.pass_time(rules, when);
         let before = self.machine.clone();
         let mut seen = self.look_for_the_reader(rules);
         let goes_on = loop {

@@ -1,0 +1,87 @@
+//! What an application asks of the slot that hands its client's connection to somebody else: a process, or another library.
+//!
+//! From then on the session is *Lent*: nobody here reads the connection, writes to it or looks at it. What belongs to the
+//! socket and not to a handle of it, such as O_NONBLOCK and the write timeout, would meet the other holder, too. So a
+//! connection is lent only while no thread uses it: its client's bytes have not been asked for, and nothing is on its way to
+//! the client. Looks at such a connection are taken under the lock.
+
+use std::io;
+use std::net::TcpStream;
+use std::time::Instant;
+
+use super::account::Output;
+use super::machine::Machine;
+use super::phase::{Event, Phase};
+use super::slot::Slot;
+
+/// Why a connection is not lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum NotLent {
+    /// The session has ended, or the connection is broken.
+    Over,
+    NotOnDemand,
+    Asked,
+    InboxUsed,
+    AlreadyLent,
+}
+
+/// The steps, pure.
+impl Machine {
+    /// Whether a session's connection can be lent now. The session is *Lent* with the event `Lend`.
+    pub(crate) fn may_lend(&self, session: u64) -> Result<(), NotLent> {
+        if !self.is_live(session) || self.latest.phase == Phase::WriteFailed {
+            Err(NotLent::Over)
+        } else if !self.read_on_demand {
+            Err(NotLent::NotOnDemand)
+        } else if self.is_lent() {
+            Err(NotLent::AlreadyLent)
+        } else if self.account.accepted > 0 || self.account.output != Output::Open {
+            Err(NotLent::InboxUsed)
+        } else if !self.is_unasked() {
+            Err(NotLent::Asked)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The steps, under the lock.
+impl Slot {
+    /// Lends the connection of a session.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be lent, or there is no descriptor for a second handle. Then nothing has changed.
+    pub(crate) fn lend(&self, session: u64) -> io::Result<TcpStream> {
+        let mut state = self.lock();
+        state.machine.may_lend(session)?;
+        let stream = state.connection().ok_or(NotLent::Over)?.lend()?;
+        state.machine.apply(session, Event::Lend, Instant::now());
+        self.carry_out(state);
+        Ok(stream)
+    }
+}
+
+impl From<NotLent> for io::Error {
+    fn from(why: NotLent) -> io::Error {
+        let (kind, text) = match why {
+            NotLent::Over => (io::ErrorKind::NotConnected, "the session is over"),
+            NotLent::NotOnDemand => {
+                (io::ErrorKind::InvalidInput, "a connection is lent only with `Options::read_on_demand`")
+            }
+            NotLent::Asked => {
+                let text = "the client's bytes have been asked for; call `stream` before anything is read";
+                (io::ErrorKind::InvalidInput, text)
+            }
+            NotLent::InboxUsed => {
+                let text = "the session's inbox has been used; write to the stream instead";
+                (io::ErrorKind::InvalidInput, text)
+            }
+            NotLent::AlreadyLent => (
+                io::ErrorKind::InvalidInput,
+                "the connection is lent already; clone the stream that you have",
+            ),
+        };
+        io::Error::new(kind, text)
+    }
+}

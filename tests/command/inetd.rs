@@ -1,0 +1,180 @@
+//! `exec --inetd`: the process has the connection itself, as with inetd's `nowait`, and the server keeps its promises.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use crate::processes::*;
+use crate::visitor::*;
+
+fn inetd(options: &[&str], process: &[&str]) -> Running {
+    let arguments = [options, &["exec", "--inetd", "--"], process].concat();
+    start(&arguments, |_| {})
+}
+
+/// Connects, closes its own side without a word, and returns the answer.
+fn answer(addr: SocketAddr) -> String {
+    let mut client = connect(addr);
+    client.shutdown(Shutdown::Write).unwrap();
+    String::from_utf8(rest(&mut client)).unwrap()
+}
+
+#[test]
+fn the_process_of_inetd_has_the_connection_itself_as_its_standard_input_and_output() {
+    let report = "use Socket; ($p, $a) = sockaddr_in(getpeername(STDIN)); print inet_ntoa($a), qq(:$p )";
+    let report = format!(
+        "{report}, (stat STDIN)[1] == (stat STDOUT)[1] ? 1 : 0, (stat STDERR)[1] == (stat STDIN)[1] ? 1 : 0"
+    );
+    if Command::new("perl").arg("-v").output().is_err() {
+        return skipped("perl is not installed");
+    }
+    for (options, same) in [(&[][..], "10"), (&["--stderr"][..], "11")] {
+        let server = inetd(options, &["perl", "-e", &report]);
+        let mut client = connect(server.addr);
+        let expected = format!("{} {same}", client.local_addr().unwrap());
+        assert_eq!(String::from_utf8(rest(&mut client)).unwrap(), expected);
+    }
+}
+
+#[test]
+fn the_process_of_inetd_learns_who_its_client_is() {
+    let server = inetd(&[], &["sh", "-c", "echo $TCPREMOTEIP $TCPREMOTEPORT"]);
+    let mut client = connect(server.addr);
+    let port = client.local_addr().unwrap().port();
+    assert_eq!(String::from_utf8(rest(&mut client)).unwrap(), format!("127.0.0.1 {port}\n"));
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn neither_the_server_nor_a_process_of_inetd_keeps_a_handle_of_another_connection() {
+    let server = inetd(&[], &["ls", "-l", "/proc/self/fd"]);
+    let before = descriptors(&server.id());
+    for _ in 0..20 {
+        let handles = answer(server.addr);
+        assert_eq!(handles.matches("socket:").count(), 2, "{handles}"); // standard input and output
+    }
+    becomes(before, || descriptors(&server.id()));
+}
+
+#[test]
+fn bytes_pass_a_process_of_inetd_whole_in_both_directions() {
+    let server = inetd(&[], &["cat"]);
+    let sent = pattern(1, 10_000_000);
+    assert_same(&through(&mut connect(server.addr), &sent), &sent);
+    let line = server.line_with("closed ");
+    assert!(line.contains(": by the application, bytes not counted, "), "{line}");
+}
+
+#[test]
+fn a_process_of_inetd_may_block_for_as_long_as_its_client_does_not_read() {
+    let server = inetd(&[], &["head", "-c", "20000000", "/dev/zero"]);
+    let mut client = connect(server.addr);
+    thread::sleep(Duration::from_millis(200)); // longer than the server's own write timeout, in which it is blocked
+    assert_eq!(rest(&mut client).len(), 20_000_000);
+}
+
+#[test]
+fn a_client_that_closes_and_returns_at_once_is_served_by_inetd() {
+    let server = inetd(&[], &["cat"]);
+    let served = (0..50).filter(|_| ping(&mut connect(server.addr)).is_ok()).count();
+    assert_eq!(served, 50);
+}
+
+#[test]
+fn a_client_that_closes_its_side_without_a_word_is_answered_by_inetd() {
+    let server = inetd(&["--busy", "wait"], &["echo", "noon"]);
+    let addr = server.addr;
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(move || (0..10).for_each(|_| assert_eq!(answer(addr), "noon\n")));
+        }
+    });
+}
+
+#[test]
+fn a_newcomer_is_refused_by_inetd_when_the_handover_time_is_up_and_the_process_still_runs() {
+    let server = inetd(&["--handover", "50ms", "--busy-message", "later"], &["cat"]);
+    let mut first = connect(server.addr);
+    ping(&mut first).unwrap();
+    assert_eq!(rest(&mut connect(server.addr)), b"later\n");
+    ping(&mut first).unwrap();
+}
+
+#[test]
+fn a_newcomer_under_replace_ends_a_process_of_inetd_that_would_not_end() {
+    let server = inetd(&["--busy", "replace"], &["sh", "-c", "echo hello; exec sleep 1000"]);
+    for _ in 0..2 {
+        let mut client = connect(server.addr);
+        client.read_exact(&mut [0; 6]).unwrap();
+        thread::spawn(move || rest(&mut client));
+    }
+    server.line_with("closed ");
+}
+
+#[test]
+fn the_session_timeout_ends_a_process_of_inetd() {
+    let server = inetd(&["--session-timeout", "100ms"], &["cat"]);
+    let mut client = connect(server.addr);
+    assert!(rest(&mut client).is_empty());
+    let line = server.line_with("closed ");
+    assert!(line.contains(": time up, bytes not counted, "), "{line}");
+    ping(&mut connect(server.addr)).unwrap();
+}
+
+#[test]
+fn the_end_of_a_process_of_inetd_is_the_end_of_the_session_and_its_status_is_logged() {
+    let mut server = inetd(&["--once"], &["sh", "-c", "read word; echo $word; exit 3"]);
+    let mut client = connect(server.addr);
+    client.write_all(b"hello\nand more that it does not read\n").unwrap();
+    assert_eq!(rest(&mut client), b"hello\n");
+    server.line_with("\"sh\" failed: exit status: 3");
+    assert_eq!(server.wait(), Some(1));
+}
+
+#[test]
+fn a_process_of_inetd_that_cannot_be_started_is_logged_and_its_client_is_cut() {
+    let server = inetd(&[], &["no-such-program"]);
+    assert!(rest(&mut connect(server.addr)).is_empty());
+    let line = server.line_with("cannot start");
+    assert!(line.contains("\"no-such-program\"") && line.contains("in the PATH?"), "{line}");
+    assert!(rest(&mut connect(server.addr)).is_empty()); // it goes on
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_process_of_inetd_that_leaves_the_connection_non_blocking_does_not_make_the_server_spin() {
+    if Command::new("perl").arg("-v").output().is_err() {
+        return skipped("perl is not installed");
+    }
+    let server = inetd(&[], &["perl", "-e", "use Fcntl; fcntl(STDIN, F_SETFL, O_NONBLOCK); print 1"]);
+    let mut client = connect(server.addr);
+    assert_eq!(rest(&mut client), b"1");
+    // It does not close, so its connection lingers.
+    let before = server.ticks();
+    thread::sleep(Duration::from_millis(500));
+    let used = server.ticks() - before;
+    assert!(used < 15, "{used} ticks in half a second");
+    drop(client);
+}
+
+#[test]
+fn options_about_bytes_that_the_server_does_not_see_are_usage_errors_with_inetd() {
+    // If they were none, the server would find its port taken.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    for option in
+        [["--idle-timeout", "5"], ["--close-timeout", "5"], ["--buffer-size", "4096"], ["--depth", "1"]]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        command.args(["--listen", &taken]).args(option).args(["exec", "--inetd", "--", "cat"]);
+        let output = command.output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(option[0]) && error.contains("exec --inetd"), "{error}");
+    }
+    let output =
+        Command::new(env!("CARGO_BIN_EXE_single-server")).args(["--inetd", "echo"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+}
