@@ -31,6 +31,7 @@ mod command {
     pub mod socket_pair;
     pub mod storm;
     pub mod stream;
+    pub mod taken;
     // How a timeout is reported is a fact of the system, which the library and the command both need.
     #[path = "../net/timeout.rs"]
     pub mod timeout;

@@ -23,7 +23,7 @@ pub fn compare(effort: Effort) {
         ("plain loop", Some(Contender::own(&["loop", "262144"]))),
         ("single-server echo", Some(Contender::ours(&["echo"]))),
         ("single-server exec -- cat", Some(Contender::ours(&["exec", "--", "cat"]))),
-        ("exec --inetd -- cat", Some(Contender::ours(&["exec", "--inetd", "--", "cat"]))),
+        ("single-server exec --inetd", Some(Contender::ours(&["exec", "--inetd", "--", "cat"]))),
         ("single-server forward", Some(Contender::ours(&["forward", &for_ours.to_string()]))),
         ("socat EXEC:cat", Contender::tool("socat")),
         ("socat TCP:", Contender::socat_to(for_socat)),

@@ -21,10 +21,11 @@ use super::log::Complaints;
 use super::pipes::spawn;
 use super::process::Process;
 use super::reaper::Reaper;
-use super::relay::{AtEnd, End, Relay, Taken};
+use super::relay::{AtEnd, End, Relay};
 #[cfg(unix)]
 use super::socket_pair::spawn;
 use super::stream::Stream;
+use super::taken::Taken;
 use super::watch::Watch;
 use super::Outcome;
 
@@ -136,7 +137,7 @@ impl Exec {
 
 /// Says what a process that was made to end has not read of its client's bytes. Returns whether it is known that there are any.
 fn lost(process: &Process, taken: &Taken, report: &Report) -> bool {
-    let (sent, count) = (report.received, taken.count.load(Ordering::SeqCst));
+    let (sent, count) = (report.received, *taken.count());
     if count < sent {
         process.say(&format!("was given only {count} of the {sent} bytes from its client"));
         return true;

@@ -13,7 +13,8 @@ use single_server::Session;
 
 use super::dialer::{Dialer, LOOK};
 use super::log::Complaints;
-use super::relay::{AtEnd, End, Relay, Taken};
+use super::relay::{AtEnd, End, Relay};
+use super::taken::Taken;
 use super::Outcome;
 
 /// The time between two attempts of `--retry`.

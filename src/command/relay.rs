@@ -9,7 +9,7 @@
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ use single_server::{Client, Session};
 
 use super::buffer::{self, PIECE};
 use super::stream::{Stream, PATIENCE};
+use super::taken::Taken;
 use super::timeout::is_timeout;
 use super::watch::Watch;
 
@@ -43,14 +44,6 @@ pub enum End {
     Failed,
     /// The session was over before it.
     Session,
-}
-
-/// What the stream has taken of the client's bytes.
-#[derive(Default)]
-pub struct Taken {
-    pub count: AtomicU64,
-    /// It has ended without reading all of them. Not every system tells.
-    pub unread: AtomicBool,
 }
 
 pub struct Relay<'a> {
@@ -113,7 +106,7 @@ impl Relay<'_> {
                 Ok(count) => {
                     bytes = &bytes[count..];
                     moved = Instant::now();
-                    self.taken.count.fetch_add(count as u64, Ordering::SeqCst);
+                    *self.taken.count() += count as u64;
                     // The server sees only what moves on the client's side.
                     client.extend();
                 }
@@ -163,7 +156,7 @@ impl Relay<'_> {
                 Ok(count) => count,
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) if is_timeout(&e) => {
-                    let before = std::mem::replace(&mut taken, self.taken.count.load(Ordering::SeqCst));
+                    let before = std::mem::replace(&mut taken, *self.taken.count());
                     if !watch.gives_up(std::mem::take(&mut sent) || taken != before) {
                         continue;
                     }

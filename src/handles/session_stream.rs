@@ -58,7 +58,7 @@ impl Session<'_> {
     /// #     control.stop();
     /// #     Ok(answer)
     /// # });
-    /// server.serve(|session| {
+    /// server.serve(|session| -> std::io::Result<()> {
     ///     let stream = session.stream()?;
     ///     Command::new("tr")
     ///         .args(["a-z", "A-Z"])

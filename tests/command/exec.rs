@@ -52,7 +52,7 @@ fn shell(options: &[&str], script: &str, file: &Scratch) -> Running {
 /// A client whose process has said `hi`, which it has not read: if it leaves now, its connection is reset.
 fn greeted(addr: SocketAddr) -> TcpStream {
     let client = connect(addr);
-    assert_ne!(client.peek(&mut [0]).unwrap(), 0, "a process");
+    wait_for_bytes(&client);
     client
 }
 
@@ -183,7 +183,7 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
         |_| {},
     );
     let mut client = connect(exec.addr);
-    client.peek(&mut [0]).unwrap();
+    wait_for_bytes(&client);
     write_until_held_back(&mut client);
     reset(client);
     exec.line_with("closed ");
@@ -261,7 +261,7 @@ fn a_process_that_reads_nothing_does_not_keep_the_slot() {
         let process = ["--busy", "wait", "exec", "--", "sh", "-c", "echo hi; exec sleep 1000"];
         let exec = start(&[&times[..], &process].concat(), |_| {});
         let client = connect(exec.addr);
-        client.peek(&mut [0]).unwrap();
+        wait_for_bytes(&client);
         let _stays = send_and_leave(client, leave);
         exec.line_with("closed ");
         let mut hi = [0; 3];

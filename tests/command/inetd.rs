@@ -167,14 +167,11 @@ fn options_about_bytes_that_the_server_does_not_see_are_usage_errors_with_inetd(
     for option in
         [["--idle-timeout", "5"], ["--close-timeout", "5"], ["--buffer-size", "4096"], ["--depth", "1"]]
     {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
+        let mut command = command();
         command.args(["--listen", &taken]).args(option).args(["exec", "--inetd", "--", "cat"]);
-        let output = command.output().unwrap();
+        let output = command.assert().code(2).get_output().clone();
         let error = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{error}");
         assert!(error.contains(option[0]) && error.contains("exec --inetd"), "{error}");
     }
-    let output =
-        Command::new(env!("CARGO_BIN_EXE_single-server")).args(["--inetd", "echo"]).output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    command().args(["--inetd", "echo"]).assert().code(2);
 }

@@ -105,7 +105,7 @@ fn a_reset_during_the_answer_frees_the_slot() {
         }
     };
     end.client().inbox().send("answer").unwrap();
-    client.peek(&mut [0]).unwrap();
+    wait_for_bytes(&client);
     drop(client); // with unread bytes, so the kernel sends a RST
     let inbox = end.client().inbox();
     in_time("sending to a client that has reset", move || while inbox.send("and another thing").is_ok() {});

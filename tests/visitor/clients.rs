@@ -69,10 +69,21 @@ pub fn through(stream: &mut TcpStream, bytes: &[u8]) -> Vec<u8> {
     })
 }
 
+/// Waits for bytes, and leaves them unread.
+pub fn wait_for_bytes(stream: &TcpStream) {
+    let count = loop {
+        match stream.peek(&mut [0]) {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {} // the machine has paused this process
+            count => break count.unwrap(),
+        }
+    };
+    assert_ne!(count, 0, "there must be bytes to leave unread");
+}
+
 /// Closes the connection with a RST, which the kernel sends if bytes are unread. So this waits for some first.
 pub fn reset(stream: TcpStream) {
     stream.set_nonblocking(false).unwrap();
-    assert_ne!(stream.peek(&mut [0]).unwrap(), 0, "there must be bytes to leave unread");
+    wait_for_bytes(&stream);
 }
 
 /// Writes as many of the bytes as the kernel takes, without waiting or reading. Returns how many.

@@ -4,10 +4,11 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::io::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use crate::processes::*;
 use crate::visitor::*;
 use single_server::{Busy, Options, Reason, SendError, Session, SingleServer};
 
@@ -26,9 +27,9 @@ fn lend<R>(options: Options, run: impl FnOnce(&mut TcpStream, Session<'_>, TcpSt
     run(&mut client, session, stream)
 }
 
-fn process(program: &str, stream: TcpStream) -> Child {
+fn process(program: &str, stream: TcpStream) -> Killed {
     let stdin = Stdio::from(OwnedFd::from(stream.try_clone().unwrap()));
-    Command::new(program).stdin(stdin).stdout(Stdio::from(OwnedFd::from(stream))).spawn().unwrap()
+    Killed::start(Command::new(program).stdin(stdin).stdout(Stdio::from(OwnedFd::from(stream))))
 }
 
 #[test]
@@ -44,7 +45,7 @@ fn a_process_has_the_connection_as_its_standard_input_and_output() {
             });
             scope.spawn(|| assert_same(&rest(client), &sent));
             // The client sees the end of its answer when the session has ended.
-            assert!(child.wait().unwrap().success());
+            assert!(child.0.wait().unwrap().success());
             let report = session.close();
             assert_eq!((report.reason, report.lent), (Reason::Finished, true));
             assert_eq!((report.received, report.sent, report.complete), (0, 0, false));
@@ -222,7 +223,7 @@ fn the_slot_is_free_when_the_client_of_a_lent_session_sees_the_end() {
     let serving = thread::spawn(move || {
         while let Some(session) = server.accept() {
             let mut child = process("cat", session.stream().unwrap());
-            child.wait().unwrap();
+            child.0.wait().unwrap();
         }
     });
     for _ in 0..100 {

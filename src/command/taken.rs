@@ -1,0 +1,18 @@
+//! What the other side of a relay has taken of its client's bytes: counted by the relay, read by `exec` when a process ends.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+#[derive(Default)]
+pub struct Taken {
+    /// Not an atomic: some 32-bit systems have none of 64 bits.
+    count: Mutex<u64>,
+    /// It has ended without reading all of them. Not every system tells.
+    pub unread: AtomicBool,
+}
+
+impl Taken {
+    pub fn count(&self) -> MutexGuard<'_, u64> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
