@@ -65,7 +65,7 @@ impl Session<'_> {
     ///         .stdin(Stdio::from(OwnedFd::from(stream.try_clone()?)))
     ///         .stdout(Stdio::from(OwnedFd::from(stream)))
     ///         .status()?; // waits for its end
-    ///     Ok(())
+    ///     Ok::<(), std::io::Error>(())
     /// });
     /// # assert_eq!(client.join().unwrap()?, "HELLO");
     /// # }
