@@ -160,12 +160,13 @@ impl Draft {
         let pointless = [
             ("--idle-timeout", self.idle_timeout.is_some()),
             ("--close-timeout", self.close_timeout.is_some()),
+            ("--exit-timeout", self.exit_timeout.is_some()),
             ("--buffer-size", self.buffer_size.is_some()),
             ("--depth", self.depth.is_some()),
         ];
         match pointless.iter().find(|(_, given)| self.inetd && *given) {
             Some((option, _)) => {
-                let why = "the process has the connection itself, and the server does not see its bytes";
+                let why = "the process has the connection itself; the server sees no bytes, and not when the client leaves";
                 Err(format!("{option} cannot be used with exec --inetd: {why}; leave one of them out"))
             }
             None if self.inetd && !cfg!(unix) => {

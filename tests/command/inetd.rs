@@ -164,9 +164,13 @@ fn options_about_bytes_that_the_server_does_not_see_are_usage_errors_with_inetd(
     // If they were none, the server would find its port taken.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
-    for option in
-        [["--idle-timeout", "5"], ["--close-timeout", "5"], ["--buffer-size", "4096"], ["--depth", "1"]]
-    {
+    for option in [
+        ["--idle-timeout", "5"],
+        ["--close-timeout", "5"],
+        ["--exit-timeout", "5"],
+        ["--buffer-size", "4096"],
+        ["--depth", "1"],
+    ] {
         let mut command = command();
         command.args(["--listen", &taken]).args(option).args(["exec", "--inetd", "--", "cat"]);
         let output = command.assert().code(2).get_output().clone();
