@@ -365,6 +365,14 @@ fn forward_closes_its_connection_to_the_target_before_it_makes_the_next_one() {
 }
 
 #[test]
+fn once_exits_with_1_if_the_target_cannot_be_reached() {
+    let mut forward = start(&["--once", "forward", &free_address().to_string()], |_| {});
+    rest(&mut connect(forward.addr));
+    forward.line_with("cannot connect to ");
+    assert_eq!(forward.wait(), Some(1));
+}
+
+#[test]
 fn clients_that_connect_again_after_the_target_has_closed_are_served() {
     // Without the other tests, which start processes: these hold a client's connection for a moment.
     if !is_alone() {
