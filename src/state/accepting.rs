@@ -18,7 +18,7 @@ use crate::values::signal::Signal;
 
 /// How often the acceptor yields for the reader before it sleeps. If the acceptor slept at once, the reader would have to wake
 /// it, and in a burst of newcomers that more than doubles the round trip of the served client.
-const POLLS: u32 = 32;
+const POLLS: u32 = 100;
 
 /// How long a newcomer waits, depending on what the acceptor sees of the client that it meets.
 #[derive(Clone, Copy, Debug)]
