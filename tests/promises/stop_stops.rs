@@ -15,7 +15,7 @@ use crate::visitor::*;
 #[test]
 fn stop_returns_while_nobody_is_connected_under_every_policy() {
     for policy in [Busy::Drop, Busy::tell("no"), Busy::Refuse, Busy::Wait, Busy::Replace] {
-        stop(Options::new().busy(policy).bind("127.0.0.1:0").unwrap());
+        stop(Options::new().busy(policy).bind(apart()).unwrap());
     }
     stop(SingleServer::bind("0.0.0.0:0").unwrap());
     if TcpListener::bind("[::1]:0").is_ok() {
@@ -28,7 +28,7 @@ fn stop_returns_while_nobody_is_connected_under_every_policy() {
 #[test]
 fn stop_returns_while_one_client_is_served_and_others_wait_under_every_policy() {
     for policy in [Busy::Drop, Busy::tell("no"), Busy::Refuse, Busy::Wait, Busy::Replace] {
-        let server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
+        let server = quick().busy(policy).bind(apart()).unwrap();
         let mut clients = vec![connect(server.local_addr())];
         assert!(matches!(next_message(&server), Message::Connected(_)));
         clients.extend((0..3).filter_map(|_| TcpStream::connect(server.local_addr()).ok()));
@@ -42,7 +42,7 @@ fn stop_returns_while_one_client_is_served_and_others_wait_under_every_policy() 
 
 #[test]
 fn stop_returns_while_the_client_never_reads() {
-    let server = quick().bind("127.0.0.1:0").unwrap();
+    let server = quick().bind(apart()).unwrap();
     let signals = server.signal();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
@@ -61,7 +61,7 @@ fn stop_returns_while_the_client_never_reads() {
 
 #[test]
 fn stop_returns_while_the_application_never_reads() {
-    let server = quick().bind("127.0.0.1:0").unwrap();
+    let server = quick().bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     // More than the outbox and the kernel hold, so the reader waits for room.
     client.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
@@ -71,7 +71,7 @@ fn stop_returns_while_the_application_never_reads() {
 
 #[test]
 fn stop_delivers_everything_the_inbox_has_accepted() {
-    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let sent = pattern(1, 1_000_000);
@@ -85,7 +85,7 @@ fn stop_delivers_everything_the_inbox_has_accepted() {
 fn stop_delivers_the_answer_even_if_the_application_has_not_read_the_request() {
     for _ in 0..10 {
         let options = Options::new().buffer_size(1000).depth(1).stop_timeout(DEADLINE);
-        let server = options.bind("127.0.0.1:0").unwrap();
+        let server = options.bind(apart()).unwrap();
         let mut client = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
         flood(&mut client, &vec![b'?'; 200_000]);
@@ -125,7 +125,7 @@ fn stop_delivers_the_answer_to_a_slow_client_that_keeps_sending() {
 }
 
 fn talk_and_read_during_a_stop() -> Result<(), CutShort> {
-    let server = Options::new().stop_timeout(DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(DEADLINE).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     let answer = pattern(2, 8 << 20);
@@ -151,7 +151,7 @@ fn talk_and_read_during_a_stop() -> Result<(), CutShort> {
 #[test]
 fn stop_does_not_use_up_the_stop_timeout_on_a_silent_client() {
     for round in 0..4 {
-        let mut server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+        let mut server = Options::new().stop_timeout(2 * DEADLINE).bind(apart()).unwrap();
         let mut client = connect(server.local_addr());
         let mut session = server.accept().unwrap();
         client.write_all(b"hello").unwrap();
@@ -168,7 +168,7 @@ fn stop_does_not_use_up_the_stop_timeout_on_a_silent_client() {
 #[test]
 fn stop_does_not_use_up_the_stop_timeout_on_a_client_that_was_blocked_and_fell_silent() {
     let mut server =
-        Options::new().stop_timeout(Duration::MAX).buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
+        Options::new().stop_timeout(Duration::MAX).buffer_size(1000).depth(1).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
     write_until_held_back(&mut client); // the reader waits for room instead of reading
@@ -178,7 +178,7 @@ fn stop_does_not_use_up_the_stop_timeout_on_a_client_that_was_blocked_and_fell_s
 
 #[test]
 fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait() {
-    let server = quick().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
+    let server = quick().busy(Busy::Wait).bind(apart()).unwrap();
     let _client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
@@ -193,7 +193,7 @@ fn control_stop_ends_the_session_of_a_client_that_never_reads_while_others_wait(
 
 #[test]
 fn stop_frees_the_port_while_the_last_client_is_still_receiving() {
-    let server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(2 * DEADLINE).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
@@ -205,7 +205,7 @@ fn stop_frees_the_port_while_the_last_client_is_still_receiving() {
 
 #[test]
 fn stop_wakes_a_sender_that_waits_for_room() {
-    let server = Options::new().stop_timeout(2 * DEADLINE).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(2 * DEADLINE).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
     // More than the kernel takes for a client that does not read; the next message then finds no room.
@@ -224,7 +224,7 @@ fn stop_wakes_a_sender_that_waits_for_room() {
 
 #[test]
 fn control_stops_the_server_from_another_thread() {
-    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let server = SingleServer::bind(apart()).unwrap();
     let control = server.control();
     let mut client = connect(server.local_addr());
     let stopping = thread::spawn(move || {
@@ -245,13 +245,13 @@ fn control_stops_the_server_from_another_thread() {
 
 #[test]
 fn dropping_the_server_stops_it() {
-    let addr = in_time("drop", || SingleServer::bind("127.0.0.1:0").unwrap().local_addr());
+    let addr = in_time("drop", || SingleServer::bind(apart()).unwrap().local_addr());
     TcpListener::bind(addr).unwrap();
 }
 
 #[test]
 fn stop_returns_while_messages_wait_for_a_client_that_never_came() {
-    let server = quick().bind("127.0.0.1:0").unwrap();
+    let server = quick().bind(apart()).unwrap();
     let inbox = server.inbox();
     while inbox.try_send("is anybody there?").is_ok() {}
     let waiting = thread::spawn(move || inbox.send("and now?"));
@@ -261,7 +261,7 @@ fn stop_returns_while_messages_wait_for_a_client_that_never_came() {
 
 #[test]
 fn stop_returns_while_the_application_keeps_every_message() {
-    let server = quick().bind("127.0.0.1:0").unwrap();
+    let server = quick().bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     client.write_all(b"x").unwrap();
     client.shutdown(std::net::Shutdown::Write).unwrap();
@@ -273,7 +273,7 @@ fn stop_returns_while_the_application_keeps_every_message() {
 
 #[test]
 fn the_port_can_be_bound_again_immediately_after_every_stop() {
-    let mut addr = "127.0.0.1:0".parse().unwrap();
+    let mut addr = apart().parse().unwrap();
     for _ in 0..50 {
         // The client stays, so the server's side of the connection still exists when the next server binds.
         let server = SingleServer::bind(addr).unwrap();
@@ -287,11 +287,11 @@ fn the_port_can_be_bound_again_immediately_after_every_stop() {
 #[test]
 fn stop_returns_while_threads_keep_half_closing() {
     // Many stops, because a stop that is merely delayed would pass once.
-    in_time("10 stops", || (0..10).for_each(|_| stop_beside_half_closes()));
+    in_time("50 stops", || (0..50).for_each(|_| stop_beside_half_closes()));
 }
 
 fn stop_beside_half_closes() {
-    let server = Options::new().stop_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap();
+    let server = Options::new().stop_timeout(Duration::ZERO).bind(apart()).unwrap();
     let stream = connect(server.local_addr());
     let client = next_client(&server, &stream);
     let done = Arc::new(AtomicBool::new(false));
@@ -327,7 +327,7 @@ fn stop_lets_a_client_that_was_blocked_read_an_answer_written_earlier() {
 
 fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
     let options = Options::new().buffer_size(1000).depth(1).stop_timeout(2 * DEADLINE);
-    let server = options.bind("127.0.0.1:0").unwrap();
+    let server = options.bind(apart()).unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));

@@ -27,7 +27,7 @@ pub fn echo(options: Options) -> Echo {
     echo_on("127.0.0.1:0", options)
 }
 
-/// An address for a server that closes its port for a while. No other test listens on it, so the kernel does not give the
+/// An address for a server that closes its port, for good or for a while. No other test listens on it, so the kernel does not give the
 /// port to another test in the meantime. Other systems than Linux may have no second loopback address.
 pub fn apart() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
@@ -148,7 +148,8 @@ pub fn quick() -> Options {
     Options::new().stop_timeout(Duration::from_millis(100))
 }
 
-/// Stops the server, checks that the port is free and all handles are closed, and stops it a second time.
+/// Stops the server, checks that the port is free and all handles are closed, and stops it a second time. The server must be
+/// [`apart`]: on an address that all tests use, the system can give the port to another test at once.
 pub fn stop(server: SingleServer) {
     let addr = server.local_addr();
     let mut server = in_time("stop", move || {
@@ -156,13 +157,7 @@ pub fn stop(server: SingleServer) {
         server.stop().unwrap();
         server
     });
-    // On an address that all tests use, the system may have given the port to another one meanwhile, for a moment.
-    match TcpListener::bind(addr) {
-        Err(_) if addr.ip() == std::net::Ipv4Addr::LOCALHOST => {
-            becomes(true, || TcpListener::bind(addr).is_ok())
-        }
-        free => drop(free.expect("the port is free")),
-    }
+    TcpListener::bind(addr).expect("the port is free");
     server.stop().unwrap();
     assert!(server.outbox().recv().is_err());
     assert!(matches!(server.inbox().send("late"), Err(SendError::Stopped(_))));

@@ -3,9 +3,11 @@
 //! process that starts no other meanwhile.
 
 use std::io::{Read, Write};
+use std::net::Shutdown;
 #[cfg(target_os = "linux")]
 use std::process::Command;
 use std::thread;
+use std::time::Duration;
 
 use crate::processes::*;
 use crate::visitor::*;
@@ -105,4 +107,49 @@ fn clients_of_pipe_that_close_and_connect_again_at_once_are_served() {
     for _ in 0..100 {
         ping(&mut connect(pipe.addr)).unwrap();
     }
+}
+
+/// How long the server's reader has been ready to run without a processor. Zero where the system does not tell.
+fn reader_kept_waiting(echo: &Running) -> Duration {
+    // The second figure, in nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
+    let schedstat = |thread: &String| {
+        let path = format!("/proc/{}/task/{thread}/schedstat", echo.id());
+        std::fs::read_to_string(path).ok()?.split(' ').nth(1)?.parse().ok()
+    };
+    let readers = if cfg!(target_os = "linux") { threads_named(echo, "single-reader") } else { Vec::new() };
+    Duration::from_nanos(readers.first().and_then(schedstat).unwrap_or(0))
+}
+
+#[test]
+fn a_client_that_leaves_with_something_unread_and_returns_is_served_while_others_are_refused() {
+    if !is_alone() {
+        return;
+    }
+    let echo = start(&["echo"], |_| {});
+    let mut served = 0;
+    for _ in 0..2000 {
+        let waited = reader_kept_waiting(&echo);
+        let mut client = connect_until_served(echo.addr);
+        assert!(rest(&mut connect(echo.addr)).is_empty());
+        client.write_all(b"the last words").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut again = connect(echo.addr);
+        let is_served = ping(&mut again).is_ok();
+        drop((client, again));
+        if is_served {
+            served += 1;
+        } else {
+            // The reader has 5 ms to come to the FIN. Once the next client is served, it has come to it.
+            drop(connect_until_served(echo.addr));
+            let waited = reader_kept_waiting(&echo) - waited;
+            assert!(
+                waited > Duration::from_millis(3),
+                "refused, and the reader was kept waiting for {waited:?} only"
+            );
+        }
+        if served == 500 {
+            return;
+        }
+    }
+    skipped("the reader gets no processor for 3 ms at a time: too little processor time");
 }

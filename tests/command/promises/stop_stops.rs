@@ -47,7 +47,7 @@ fn stop_returns_without_a_free_descriptor() {
         return;
     }
     for policy in [Busy::Drop, Busy::Refuse, Busy::Wait] {
-        let mut server = quick().busy(policy).bind("127.0.0.1:0").unwrap();
+        let mut server = quick().busy(policy).bind(apart()).unwrap();
         let mut every: Vec<std::fs::File> = Vec::new();
         all_asleep("single-acceptor", 1);
         while let Ok(file) = std::fs::File::open("/dev/null") {
@@ -66,7 +66,7 @@ fn a_command_whose_socket_is_in_another_network_namespace_exits_in_good_order() 
         Some(network) => network,
         None => return,
     };
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(apart()).unwrap();
     let addr = listener.local_addr().unwrap();
     let mut command = network.command("s", env!("CARGO_BIN_EXE_single-server"));
     command.args(["-l", "stdin", "--once", "echo"]);
