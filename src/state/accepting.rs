@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::account::Output;
-use super::machine::{Machine, Session};
+use super::machine::{Awaited, Machine, Session};
 use super::phase::{Event, Phase};
 use super::record::Record;
 use super::slot::{Served, Slot, State};
@@ -62,8 +62,7 @@ impl Machine {
     /// A newcomer has met a live session at `start`.
     pub(crate) fn meet(&mut self, seen: Seen, start: Instant, patience: Patience, now: Instant) -> Meeting {
         self.note(seen, now);
-        self.awaited = false;
-        self.reader_awaited = false;
+        self.awaited = Awaited::Nothing;
         if !self.is_busy() {
             return Meeting::Free;
         }
@@ -72,15 +71,18 @@ impl Machine {
         let until = match seen {
             _ if leaving => start + patience.leaving,
             Seen::Data => start + patience.unread,
-            // Only the reader can tell, but not in a storm.
+            // Only the reader can tell, but not in a burst.
             Seen::Unknown if !patience.present.is_zero() => start + patience.unread,
             _ => start + patience.present,
         };
         if until <= now || !self.is_accepting() {
             return Meeting::Busy;
         }
-        self.awaited = leaving;
-        self.reader_awaited = seen == Seen::Data;
+        self.awaited = match seen {
+            _ if leaving => Awaited::Slot,
+            Seen::Data => Awaited::Reader,
+            _ => Awaited::Nothing,
+        };
         Meeting::Wait(until)
     }
 }

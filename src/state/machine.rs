@@ -30,10 +30,7 @@ pub(crate) struct Machine {
     pub(super) close_timeout: Option<Duration>,
     pub(super) session_timeout: Option<Duration>,
     pub(super) read_on_demand: bool,
-    /// A newcomer waits for the slot of the latest session, whose client is leaving.
-    pub(super) awaited: bool,
-    /// A newcomer waits for the reader to come to what is unread, behind which the FIN may be.
-    pub(super) reader_awaited: bool,
+    pub(super) awaited: Awaited,
     pub(super) life: Life,
     /// How long the current client may still be served after a stop.
     pub(super) stop_timeout: Duration,
@@ -78,6 +75,17 @@ pub(super) enum Position {
     Delivering,
 }
 
+/// What the newcomer that the acceptor has in hand waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Awaited {
+    /// There is none, or only time can tell.
+    Nothing,
+    /// The slot: the client that has it is leaving.
+    Slot,
+    /// The reader, which has to come to what is unread. The FIN may be behind it.
+    Reader,
+}
+
 /// How long the server lives. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
@@ -112,8 +120,7 @@ impl Machine {
             close_timeout: options.close_timeout,
             session_timeout: options.session_timeout,
             read_on_demand: options.read_on_demand,
-            awaited: false,
-            reader_awaited: false,
+            awaited: Awaited::Nothing,
             life: Life::Running,
             stop_timeout: options.stop_timeout,
             wake_queued: false,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::machine::{Life, Machine, Position, Session};
+use super::machine::{Awaited, Life, Machine, Position, Session};
 use super::phase::Phase;
 use crate::values::signal::{Reason, Report};
 use crate::values::traffic::Traffic;
@@ -42,7 +42,7 @@ impl Machine {
 
     /// Whether a newcomer waits for the slot of this session.
     pub(super) fn is_awaited(&self, session: u64) -> bool {
-        self.awaited && self.is_live(session)
+        self.awaited == Awaited::Slot && self.is_live(session)
     }
 
     /// The session that unaddressed bytes are for: the live one or, if nobody is connected, the next.

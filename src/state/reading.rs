@@ -5,7 +5,7 @@ use std::sync::MutexGuard;
 use std::time::Instant;
 
 use super::channels::Item;
-use super::machine::{Machine, Position, Reader, Turn};
+use super::machine::{Awaited, Machine, Position, Reader, Turn};
 use super::phase::Phase;
 use super::slot::{Assignment, Slot, State};
 use crate::values::chunk::Chunk;
@@ -69,7 +69,7 @@ impl Machine {
         if self.is_latest(session) {
             self.latest.moved = now;
         }
-        self.effects.change |= self.reader_awaited;
+        self.effects.change |= self.awaited == Awaited::Reader;
         if self.is_told(session) {
             self.wake_application(); // the session ended meanwhile, and the application waits for the rest of it
         }

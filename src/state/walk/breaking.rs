@@ -6,7 +6,7 @@ use super::breaks::{Break, Call};
 use super::config::IDLE;
 use crate::state::account::Output;
 use crate::state::effects::{Close, Effects};
-use crate::state::machine::{Life, Machine, Position};
+use crate::state::machine::{Awaited, Life, Machine, Position};
 use crate::state::phase::{Event, Phase};
 
 /// Longer than a walk.
@@ -82,7 +82,9 @@ impl Break {
             (Break::FinIsTheEnd, Call::Apply) if machine.latest.phase == Phase::ClientDone => {
                 machine.apply(machine.latest.number, Event::Finish, now);
             }
-            (Break::AwaitedLeftSet, Call::Meet) => machine.awaited |= before.awaited,
+            (Break::AwaitedLeftSet, Call::Meet) if before.awaited == Awaited::Slot => {
+                machine.awaited = before.awaited;
+            }
             (Break::DrainWakesNoWriter, Call::Drain) => {
                 machine.effects.wake_writer = false;
                 machine.account.wake_queued = before.account.wake_queued;

@@ -8,6 +8,7 @@ use super::sleepers;
 use super::step::When;
 use super::world::{Parcel, Thread, World};
 use super::writer::At as WriterAt;
+use crate::state::machine::Awaited;
 use crate::state::phase::Phase;
 
 /// What has been violated.
@@ -125,7 +126,7 @@ impl World {
             Check::Moved,
         )?;
         let meets = matches!(self.acceptor.at, AcceptorAt::Meet(_));
-        require(!self.machine.awaited || !self.machine.is_busy() || meets, Check::Awaited)?;
+        require(self.machine.awaited != Awaited::Slot || !self.machine.is_busy() || meets, Check::Awaited)?;
         if rules.config.policy == Policy::Refuse {
             let open = matches!(latest.phase, Phase::Open | Phase::WriteFailed);
             require(!open || !self.is_port_open(), Check::PortOpen)?;
