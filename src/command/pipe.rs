@@ -47,7 +47,7 @@ enum Input {
     Reading(Instant),
     /// It has read bytes, and the inbox has yet to accept them.
     Sending,
-    /// Standard input has ended: clients that connect now are told at once.
+    /// Standard input has ended: clients that connect now get the end of the stream immediately.
     Ended,
     /// Standard input has failed, for this reason.
     Failed(String),

@@ -21,13 +21,13 @@ use crate::values::signal::{Refusal, Signal};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A client that closes and reconnects at once can arrive before the reader has seen its FIN. The acceptor looks for the FIN
-/// itself, but data may lie before it. It waits this long for the reader to come to that ...
+/// How long a newcomer waits for the reader if something is unread. A client that closes and reconnects at once can arrive
+/// before the reader has seen its FIN. The acceptor looks for the FIN itself, but data may lie before it.
 const UNREAD: Duration = Duration::from_millis(5);
-/// ... and, if there is no data, this long for a FIN that the network or the kernel has let a new connection overtake ...
+/// How long a newcomer waits if nothing is unread. The network or the kernel can let a new connection overtake a FIN.
 const REORDERED: Duration = Duration::from_micros(500);
-/// ... but not if it has refused another one this recently: in a storm of refusals each one must be quick.
-const STORM: Duration = Duration::from_millis(100);
+/// A newcomer that comes this soon after a refusal does not wait for an overtaken FIN: in a burst, each refusal must be quick.
+const BURST: Duration = Duration::from_millis(100);
 
 pub(crate) struct Acceptor {
     slot: Arc<Slot>,
@@ -36,7 +36,7 @@ pub(crate) struct Acceptor {
     /// How long to wait after the next error in a row.
     pause: Duration,
     last_refusal: Option<Instant>,
-    /// The session whose slot a newcomer has waited for in vain, and until when no other newcomer waits for it. Without
+    /// The session whose slot a newcomer has waited for without success, and until when no other newcomer waits for it. Without
     /// this, each client in the backlog would wait for the whole handover time, one after the other.
     in_vain: Option<(u64, Instant)>,
 }
@@ -129,13 +129,13 @@ impl Acceptor {
         let start = Instant::now();
         let session = live.number;
         let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
-        let in_storm = self.last_refusal.map_or(false, |last| start < last + STORM);
+        let in_burst = self.last_refusal.map_or(false, |last| start < last + BURST);
         let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };
-        let present = if in_storm { Duration::ZERO } else { REORDERED };
+        let present = if in_burst { Duration::ZERO } else { REORDERED };
         let most = self.slot.options.handover;
         let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
-        // In a storm from elsewhere the served client cannot have come back, and a look would disturb its connection.
-        let may_be_back = !in_storm || live.peer.ip() == peer.ip();
+        // In a burst from elsewhere the served client cannot have come back, and a look would disturb its connection.
+        let may_be_back = !in_burst || live.peer.ip() == peer.ip();
         let free = self.slot.wait_for_handover(may_be_back, start, patience);
         let now = Instant::now();
         if !free && !in_vain && now - start >= handover {
