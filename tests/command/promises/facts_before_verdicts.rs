@@ -33,7 +33,7 @@ fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() 
             assert_eq!(&back, b"pong");
             paused += 1;
         }
-        if paused == 6 {
+        if paused == 20 {
             return;
         }
     }
