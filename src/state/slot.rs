@@ -166,6 +166,10 @@ impl Slot {
     /// 4. Waiting threads are notified without the lock, or they would only wait for that.
     /// 5. Last, the client sees the end: *free before told*.
     pub(super) fn carry_out(&self, mut state: MutexGuard<'_, State>) {
+        // Most steps, such as that for each message, want nothing done.
+        if !state.machine.has_effects() {
+            return;
+        }
         let effects = state.machine.take_effects();
         if effects.reopen {
             self.reopen(&mut state);
