@@ -1,6 +1,6 @@
 //! What the acceptor asks of the slot: whether it is free, and to give it to a client.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::thread;
@@ -16,8 +16,8 @@ use crate::net::connection::Connection;
 use crate::values::seen::Seen;
 use crate::values::signal::Signal;
 
-/// How often the acceptor yields for the reader before it sleeps. If the acceptor slept at once, the reader would have to wake
-/// it, and in a burst of newcomers that more than doubles the round trip of the served client.
+/// How often the acceptor polls for the reader before it sleeps. If it slept at once, the reader would have to wake it, and in a
+/// burst of newcomers that more than doubles the round trip of the served client.
 const POLLS: u32 = 100;
 
 /// How long a newcomer waits, depending on what the acceptor sees of the client that it meets.
@@ -29,6 +29,27 @@ pub(crate) struct Patience {
     pub(crate) unread: Duration,
     /// There is no sign that it is leaving.
     pub(crate) present: Duration,
+}
+
+/// A newcomer that has met a live session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Newcomer {
+    pub(crate) ip: IpAddr,
+    pub(crate) since: Instant,
+    pub(crate) patience: Patience,
+    /// Others have been refused just now. Only one with the served client's address may be that client, and a look would disturb
+    /// its connection.
+    pub(crate) in_burst: bool,
+    /// The session whose slot another newcomer has just waited for without success.
+    pub(crate) in_vain: Option<u64>,
+}
+
+/// What a newcomer has met.
+struct Met {
+    session: u64,
+    /// Whether the acceptor looks at the connection.
+    looks: bool,
+    patience: Patience,
 }
 
 /// What the acceptor is told about a newcomer.
@@ -57,6 +78,19 @@ impl Machine {
         if self.is_accepting() {
             self.apply(self.latest.number, Event::Replace, now);
         }
+    }
+
+    /// A newcomer may have met a live session. What it would wait for, and how long.
+    fn met(&self, newcomer: &Newcomer) -> Met {
+        let session = self.latest.number;
+        let mut patience = newcomer.patience;
+        if newcomer.in_vain == Some(session) {
+            patience.leaving = Duration::ZERO;
+        }
+        if newcomer.in_burst {
+            patience.present = Duration::ZERO;
+        }
+        Met { session, looks: !newcomer.in_burst || newcomer.ip == self.latest.peer.ip(), patience }
     }
 
     /// A newcomer has met a live session at `start`.
@@ -103,45 +137,43 @@ impl Slot {
         }
     }
 
-    /// A newcomer has met a live session at `start`. Waits for the slot, and looks at the connection if `looks` is set. Returns
-    /// whether the slot is free.
-    pub(crate) fn wait_for_handover(&self, looks: bool, start: Instant, patience: Patience) -> bool {
+    /// A newcomer may have met a live session. Waits for its slot if its client may be leaving. Returns the session, and whether
+    /// the slot is free.
+    pub(crate) fn wait_for_handover(&self, newcomer: &Newcomer) -> (u64, bool) {
+        let mut state = self.lock();
+        let Met { session, looks, patience } = state.machine.met(newcomer);
         loop {
-            let mut state = self.lock();
             let seen = if looks { state.look() } else { Seen::Nothing };
-            match state.machine.meet(seen, start, patience, Instant::now()) {
+            state = match state.machine.meet(seen, newcomer.since, patience, Instant::now()) {
                 // What was found must be carried out first: the reader or the application may wait for it.
-                Meeting::Wait(_) if state.machine.has_effects() => self.carry_out(state),
-                Meeting::Wait(until) => {
-                    if let Some(state) = self.poll_for_the_reader(state, seen) {
-                        drop(self.change.wait(state, Some(until)));
-                    }
+                Meeting::Wait(_) if state.machine.has_effects() => {
+                    self.carry_out(state);
+                    self.lock()
                 }
+                Meeting::Wait(until) if seen == Seen::Data => match self.poll_for_the_reader(state) {
+                    (state, true) => state,
+                    (state, false) => self.change.wait(state, Some(until)),
+                },
+                Meeting::Wait(until) => self.change.wait(state, Some(until)),
                 meeting => {
                     self.carry_out(state);
-                    return meeting == Meeting::Free;
+                    return (session, meeting == Meeting::Free);
                 }
-            }
+            };
         }
     }
-
-    /// Polls for the reader, which has been woken if something is unread. Returns the lock if that was without success.
-    fn poll_for_the_reader<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        seen: Seen,
-    ) -> Option<MutexGuard<'a, State>> {
+    /// Polls for the reader, which has been woken if something is unread. Returns whether it has come to that.
+    fn poll_for_the_reader<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, bool) {
         let before = state.machine.progress();
-        let polls = if seen == Seen::Data { POLLS } else { 0 };
-        for _ in 0..polls {
+        for _ in 0..POLLS {
             drop(state);
             thread::yield_now();
             state = self.lock();
             if state.machine.progress() != before {
-                return None;
+                return (state, true);
             }
         }
-        Some(state)
+        (state, false)
     }
 
     /// Ends the live session, if there is one, for a newcomer.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::net::address::canonical;
 use crate::net::connection::turn_away;
-use crate::state::accepting::Patience;
+use crate::state::accepting::{Newcomer, Patience};
 use crate::state::slot::Slot;
 use crate::values::options::Busy;
 use crate::values::signal::{Refusal, Signal};
@@ -120,25 +120,21 @@ impl Acceptor {
         slot.begin(stream, peer);
     }
 
-    /// Waits for the slot if the client that holds it is leaving. Returns whether the slot is free.
+    /// Waits for the slot if the client that holds it may be leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self, peer: SocketAddr) -> bool {
-        let live = match self.slot.current() {
-            Some(live) => live,
-            None => return true,
+        let since = Instant::now();
+        let handover = self.slot.options.handover;
+        let (unread, present) = (UNREAD.min(handover), REORDERED.min(handover));
+        let newcomer = Newcomer {
+            ip: peer.ip(),
+            since,
+            patience: Patience { leaving: handover, unread, present },
+            in_burst: self.last_refusal.map_or(false, |last| since < last + BURST),
+            in_vain: self.in_vain.filter(|(_, until)| since < *until).map(|(session, _)| session),
         };
-        let start = Instant::now();
-        let session = live.number;
-        let in_vain = self.in_vain.map_or(false, |(number, until)| number == session && start < until);
-        let in_burst = self.last_refusal.map_or(false, |last| start < last + BURST);
-        let handover = if in_vain { Duration::ZERO } else { self.slot.options.handover };
-        let present = if in_burst { Duration::ZERO } else { REORDERED };
-        let most = self.slot.options.handover;
-        let patience = Patience { leaving: handover, unread: UNREAD.min(most), present: present.min(most) };
-        // In a burst from elsewhere the served client cannot have come back, and a look would disturb its connection.
-        let may_be_back = !in_burst || live.peer.ip() == peer.ip();
-        let free = self.slot.wait_for_handover(may_be_back, start, patience);
+        let (session, free) = self.slot.wait_for_handover(&newcomer);
         let now = Instant::now();
-        if !free && !in_vain && now - start >= handover {
+        if !free && newcomer.in_vain != Some(session) && now - since >= handover {
             self.in_vain = Some((session, now + handover));
         }
         free
