@@ -3,10 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contender::connect;
+use crate::cores::{place, this_thread, Core};
 use crate::inbox_servers::numbered;
 
 /// Bytes with a long period, so lost, repeated or swapped bytes show.
@@ -110,8 +112,8 @@ pub fn read_last_number(addr: SocketAddr, count: u64) -> u64 {
     u64::from_be_bytes(last[..8].try_into().expect("eight bytes"))
 }
 
-/// Runs `measure` while another thread knocks in a loop.
-pub fn during_knocks<T>(addr: SocketAddr, measure: impl FnOnce() -> T) -> T {
+/// Runs `measure` while another thread knocks in a loop, on the second core. Returns its result and the times of the knocks.
+pub fn during_knocks<T>(addr: SocketAddr, measure: impl FnOnce() -> T) -> (T, Vec<Duration>) {
     /// Ends the knocking, also if `measure` panics.
     struct Over<'a>(&'a AtomicBool);
     impl Drop for Over<'_> {
@@ -120,14 +122,26 @@ pub fn during_knocks<T>(addr: SocketAddr, measure: impl FnOnce() -> T) -> T {
         }
     }
     let over = AtomicBool::new(false);
+    let (ready, begins) = channel();
+    let is_over = &over;
     thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                knock(addr);
+        let knocking = scope.spawn(move || {
+            this_thread()
+                .and_then(|thread| place(thread, Core::Second))
+                .expect("the check runs on two cores");
+            let mut times = vec![knock(addr)];
+            ready.send(()).expect("the other thread waits for it");
+            while !is_over.load(Ordering::Relaxed) {
+                times.push(knock(addr));
             }
+            times
         });
-        let _over = Over(&over);
-        measure()
+        let measured = {
+            let _over = Over(&over);
+            begins.recv().expect("the first knock is over");
+            measure()
+        };
+        (measured, knocking.join().expect("a knock does not panic"))
     })
 }
 

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::cores::{place, Core};
+
 /// A server in a process of its own, killed on drop.
 pub struct Contender {
     child: Child,
@@ -136,6 +138,27 @@ impl Contender {
     pub fn processor_time(&self) -> Result<Duration, String> {
         let of_thread = |thread: String| self.number_in(&format!("{thread}/schedstat"), "");
         Ok(Duration::from_nanos(self.threads()?.into_iter().map(of_thread).sum::<Result<u64, String>>()?))
+    }
+
+    /// Moves the thread that accepts to the second core, and the others to the first one.
+    ///
+    /// Not before the server has started: one that may use one core only may do without polling.
+    pub fn place(&self) -> Result<(), String> {
+        let mut others = Vec::new();
+        let mut acceptor = self.child.id(); // the main thread, if none has our acceptor's name
+        for thread in self.threads()? {
+            let path = format!("/proc/{}/{thread}/comm", self.child.id());
+            let name = fs::read_to_string(&path).map_err(|e| format!("cannot read {path}: {e}"))?;
+            let number = thread.rsplit('/').next().and_then(|number| number.parse().ok());
+            let number = number.ok_or_else(|| format!("{thread} is not a thread"))?;
+            if name.trim() == "single-acceptor" {
+                acceptor = number;
+            }
+            others.push(number);
+        }
+        others.retain(|number| *number != acceptor);
+        others.into_iter().try_for_each(|thread| place(thread, Core::First))?;
+        place(acceptor, Core::Second)
     }
 
     /// The folders of its threads in its folder of /proc.

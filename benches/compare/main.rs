@@ -12,6 +12,7 @@ mod bare_relays;
 mod checks;
 mod client;
 mod contender;
+mod cores;
 mod counts;
 mod inbox_servers;
 mod judge;

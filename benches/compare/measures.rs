@@ -1,11 +1,13 @@
 //! What each check times: its contenders, and what one round of each costs in the unit of the table.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{during_knocks, knock, read_last_number, read_numbered, round_trips, session, Pattern};
 use crate::contender::{connect, Contender};
+use crate::cores::{place, Core};
 use crate::statistics::{median, median_us};
 
 type Measure = Box<dyn FnMut() -> f64>;
@@ -63,12 +65,29 @@ pub fn round_trip_to_loop() -> Prepared {
     three(serving(Contender::ours(&["echo"])), || serving(plain_loop()), |pair| trips(pair, 300))
 }
 
-pub fn storm() -> Prepared {
-    let bare = || serving(Contender::own(&["shape"]));
-    three(serving(Contender::ours(&["echo"])), bare, |pair| {
+/// A storm of newcomers from the address of the served client, as fast as one thread can make them.
+fn in_storm(cost: impl Fn(f64, Vec<Duration>) -> f64 + Copy + 'static) -> Prepared {
+    let placed = |start: fn() -> Contender| {
+        place(process::id(), Core::Any)?;
+        let pair = serving(start());
+        pair.contender.place()?;
+        place(process::id(), Core::First)?;
+        Ok::<_, String>(pair)
+    };
+    let bare = || placed(|| Contender::own(&["shape"])).expect("threads of our own are placed");
+    three(placed(|| Contender::ours(&["echo"]))?, bare, move |pair| {
         let addr = pair.contender.addr;
-        during_knocks(addr, || trips(pair, 200))
+        let (trip, knocks) = during_knocks(addr, || trips(pair, 400));
+        cost(trip, knocks)
     })
+}
+
+pub fn storm() -> Prepared {
+    in_storm(|trip, _| trip)
+}
+
+pub fn storm_refusal() -> Prepared {
+    in_storm(|_, knocks| median_us(knocks))
 }
 
 /// As many refusals as round trips, however the system divides the processor between the two.
