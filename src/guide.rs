@@ -2,12 +2,12 @@
 //!
 //! - [`embedding`]: the server inside a program, sessions or messages, and complete programs
 //! - [`how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who change it
-//! - [`decisions`]: what was tried and rejected, and the figures that decided
+//! - [`decisions`]: the design decisions: what was tried and rejected, and the measurements behind them
 //! - [`recipes`]: complete commands for common devices and services; [`coming_from`]: for users of other tools
 //! - [`promises`]: what the server guarantees, each with its test; [`performance`]: how fast it is
 //! - [`platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`panics`]: what happens when something panics
-//! - [`kamaelia`]: where the parts of Kamaelia's component are; [`changes`]: what each version changed
+//! - [`kamaelia`]: for users of Kamaelia; [`changes`]: what each version changed
 
 pub mod embedding {
     #![doc = include_str!("guide/embedding.md")]
@@ -23,7 +23,7 @@ macro_rules! page {
     };
 }
 
-/// A stage of the course: its page, and its program, which the page only links to. Only the first one is unfolded.
+/// A stage of the course: its page, followed by its program. Only the first program is unfolded.
 macro_rules! stage {
     ($name:ident $($open:literal)?) => {
         #[doc = include_str!("guide/stages/links.md")]
@@ -46,7 +46,7 @@ macro_rules! stage {
 #[doc = include_str!("guide/how_it_works.md")]
 pub mod how_it_works {
     stage!(s0_naive " open");
-    stage!(s1_told);
+    stage!(s1_refused);
     stage!(s2_whole);
     stage!(s3_one_end);
     stage!(s4_arrives);

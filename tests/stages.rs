@@ -5,8 +5,8 @@
 
 #[path = "../src/guide/stages/s0_naive.rs"]
 mod s0_naive;
-#[path = "../src/guide/stages/s1_told.rs"]
-mod s1_told;
+#[path = "../src/guide/stages/s1_refused.rs"]
+mod s1_refused;
 #[path = "../src/guide/stages/s2_whole.rs"]
 mod s2_whole;
 #[path = "../src/guide/stages/s3_one_end.rs"]
@@ -88,7 +88,7 @@ fn impatient() -> s7_stops::Limits {
 
 // Stage 1.
 
-/// Connects while another client is being served, and waits for a sign of the server.
+/// Connects while another client is being served, and waits for a reaction of the server.
 fn second_client(server: SocketAddr, patience: Duration) -> io::Result<usize> {
     let _first = TcpStream::connect(server)?;
     let mut second = TcpStream::connect(server)?;
@@ -97,12 +97,12 @@ fn second_client(server: SocketAddr, patience: Duration) -> io::Result<usize> {
 }
 
 #[test]
-fn a_second_client_is_told_at_once() {
+fn a_second_client_is_refused_at_once() {
     let naive = s0_naive::start(LOCAL, capitals).unwrap();
     let error = second_client(naive.addr, MOMENT).unwrap_err();
     assert!(matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut), "{error}");
 
-    let server = s1_told::start(LOCAL, capitals).unwrap();
+    let server = s1_refused::start(LOCAL, capitals).unwrap();
     assert_eq!(second_client(server.addr, DEADLINE).unwrap(), 0);
     let server = s7_stops::start(LOCAL, impatient(), any(capitals)).unwrap();
     assert_eq!(second_client(server.addr, DEADLINE).unwrap(), 0);
@@ -132,7 +132,7 @@ fn letter(server: SocketAddr) -> io::Result<char> {
 #[test]
 fn a_half_closed_client_gets_its_answer_and_nobody_else_does() {
     let (open, gate) = channel();
-    let told = s1_told::start(LOCAL, slow(gate, NEVER)).unwrap();
+    let refusing = s1_refused::start(LOCAL, slow(gate, NEVER)).unwrap();
     assert_eq!(run(told.addr, half_close).unwrap(), "");
     drop(open);
     assert_eq!(run(told.addr, letter).unwrap(), 'H');
@@ -149,7 +149,7 @@ fn a_half_closed_client_gets_its_answer_and_nobody_else_does() {
 
 // Stage 3.
 
-/// Its session is ended, and the next one begins before the application has seen all that it sent.
+/// Its session ends, and the next one begins before the application has received everything that it sent.
 fn successor(server: SocketAddr, go_on: Sender<()>) -> io::Result<char> {
     let mut first = TcpStream::connect(server)?;
     first.write_all(&[b'q'; 16384])?;
@@ -409,7 +409,7 @@ macro_rules! stages {
 }
 
 const STAGES: [Stage; 8] = stages! {
-    "s0_naive" "s1_told" "s2_whole" "s3_one_end" "s4_arrives" "s5_bounded" "s6_back_at_once" "s7_stops"
+    "s0_naive" "s1_refused" "s2_whole" "s3_one_end" "s4_arrives" "s5_bounded" "s6_back_at_once" "s7_stops"
 };
 
 /// The blocks of code on a page in one language, without their fences.

@@ -164,7 +164,7 @@ impl Slot {
     ///    under the lock, so the next session's `Connected` comes after it.
     /// 3. The writer and the application are woken by their channels.
     /// 4. Waiting threads are notified without the lock, or they would only wait for that.
-    /// 5. Last, the client sees the end: *free before told*.
+    /// 5. Last, let the client see the end: *free first* (promise 4).
     pub(super) fn carry_out(&self, mut state: MutexGuard<'_, State>) {
         // Most steps, such as that for each message, want nothing done.
         if !state.machine.has_effects() {

@@ -13,7 +13,7 @@ mod cited;
 mod dead_client;
 mod drain;
 mod embedding;
-mod free_before_told;
+mod free_first;
 mod lines;
 mod model;
 mod never_blocks;

@@ -5,7 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::thread;
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
 pub struct Server {
@@ -31,7 +31,7 @@ where
     });
     thread::spawn(move || loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // An error is about one client, so the server goes on.
+        // An error concerns this client only, so the server continues.
         let _ = serve(&stream, &to_outbox, &inbox, &from_inbox);
         let _ = stream.shutdown(Shutdown::Both);
     });
@@ -46,7 +46,7 @@ fn serve(
 ) -> io::Result<()> {
     let reading = stream.try_clone()?;
     let (to_outbox, inbox) = (to_outbox.clone(), inbox.clone());
-    // On a thread of its own, so that the client can send while it is sent something.
+    // On a separate thread, so the client can send while it receives.
     thread::spawn(move || {
         read(&reading, &to_outbox);
         inbox.send(None).expect("the server never exits");
@@ -57,7 +57,7 @@ fn serve(
     Ok(())
 }
 
-/// Reads until the client closes the connection, or it breaks.
+/// Reads until the client closes the connection or it breaks.
 fn read(mut stream: &TcpStream, to_outbox: &Sender<Vec<u8>>) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {

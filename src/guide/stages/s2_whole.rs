@@ -1,4 +1,4 @@
-//! Stage 2: a client that has closed its side still gets its answers, and nobody else does.
+//! Stage 2: a client that has closed its side still gets its answers, and no other client does.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
 pub struct Server {
@@ -53,7 +53,7 @@ where
 
 /// The place for one client, shared by the threads.
 struct Slot {
-    /// A client is being served.
+    /// Whether a client is being served.
     busy: AtomicBool,
     /// The number of the latest session, and its connection until it ends.
     latest: Mutex<(u64, Option<Arc<TcpStream>>)>,
@@ -64,7 +64,7 @@ impl Slot {
         self.latest.lock().expect("nobody panics while holding the lock")
     }
 
-    /// The connection of a session; `None` if that has ended.
+    /// Returns the connection of a session; `None` if the session has ended.
     fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
         let latest = self.lock();
         latest.1.clone().filter(|_| latest.0 == session)
@@ -79,7 +79,7 @@ impl Slot {
 
     fn end(&self) {
         let ended = self.lock().1.take();
-        // First the slot is free, then the client sees the end: it may connect again at once.
+        // Free the slot before the client sees the end: it may connect again at once.
         self.busy.store(false, Ordering::Release);
         if let Some(stream) = ended {
             let _ = stream.shutdown(Shutdown::Both);
@@ -91,7 +91,7 @@ impl Slot {
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // Only this thread begins sessions, so a slot that is free stays free.
+        // Only this thread begins sessions, so a free slot stays free.
         if slot.busy.load(Ordering::Acquire) {
             drop(stream); // closes the connection
         } else {
@@ -108,10 +108,10 @@ fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => put(&buffer[..length]),
-            Err(_) => return slot.end(), // nobody is left to be answered
+            Err(_) => return slot.end(), // there is nobody left to answer
         }
     }
-    // The end goes the way of the bytes before it, so it cannot overtake them.
+    // The end takes the same path as the bytes before it, so it cannot overtake them.
     put(&[]);
 }
 

@@ -1,4 +1,4 @@
-//! Stage 3: a session has one end, whichever thread brings it about.
+//! Stage 3: a session ends once, whichever thread ends it.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
 pub struct Server {
@@ -79,7 +79,7 @@ impl Phase {
 
 /// The place for one client, shared by the threads.
 struct Slot {
-    /// A client is being served. Changes under the lock; the acceptor reads it without.
+    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
     busy: AtomicBool,
     state: Mutex<State>,
 }
@@ -96,7 +96,7 @@ impl Slot {
         self.state.lock().expect("nobody panics while holding the lock")
     }
 
-    /// The connection of a session; `None` if that has ended.
+    /// Returns the connection of a session; `None` if the session has ended.
     fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
         let state = self.lock();
         state.stream.clone().filter(|_| state.number == session)
@@ -109,14 +109,14 @@ impl Slot {
         (state.number, stream)
     }
 
-    /// Something has happened to a session. The only place that ends one; the first end counts.
+    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
             state.phase = state.phase.after(event);
         }
         if state.phase == Phase::Over {
-            // First the slot is free, then the client sees the end: it may connect again at once.
+            // Free the slot before the client sees the end: it may connect again at once.
             self.busy.store(false, Ordering::Release);
             if let Some(stream) = state.stream.take() {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -129,7 +129,7 @@ impl Slot {
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // Only this thread begins sessions, so a slot that is free stays free.
+        // Only this thread begins sessions, so a free slot stays free.
         if slot.busy.load(Ordering::Acquire) {
             drop(stream); // closes the connection
         } else {
@@ -146,11 +146,11 @@ fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u
         match stream.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => put(&buffer[..length]),
-            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to be answered
+            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
         }
     }
     slot.apply(session, Event::Fin);
-    // The end goes the way of the bytes before it, so it cannot overtake them.
+    // The end takes the same path as the bytes before it, so it cannot overtake them.
     put(&[]);
 }
 

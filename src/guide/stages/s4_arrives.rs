@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
 pub struct Server {
@@ -86,7 +86,7 @@ impl Phase {
 
 /// The place for one client, shared by the threads.
 struct Slot {
-    /// A client is being served. Changes under the lock; the acceptor reads it without.
+    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
     busy: AtomicBool,
     state: Mutex<State>,
 }
@@ -103,7 +103,7 @@ impl Slot {
         self.state.lock().expect("nobody panics while holding the lock")
     }
 
-    /// The connection of a session; `None` if that does not hold the slot any more.
+    /// Returns the connection of a session; `None` if the session no longer holds the slot.
     fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
         let state = self.lock();
         state.stream.clone().filter(|_| state.number == session && state.phase.is_live())
@@ -112,21 +112,21 @@ impl Slot {
     fn begin(&self, stream: TcpStream) -> (u64, Arc<TcpStream>) {
         let (mut state, stream) = (self.lock(), Arc::new(stream));
         if let Some(lingering) = &state.stream {
-            let _ = lingering.shutdown(Shutdown::Both); // the reader must come to the next client
+            let _ = lingering.shutdown(Shutdown::Both); // the reader is needed for the next client
         }
         *state = State { number: state.number + 1, phase: Phase::Open, stream: Some(stream.clone()) };
         self.busy.store(true, Ordering::Relaxed);
         (state.number, stream)
     }
 
-    /// Something has happened to a session. The only place that ends one; the first end counts.
+    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
             state.phase = state.phase.after(event);
         }
         if !state.phase.is_live() {
-            // First the slot is free, then the client sees the end: it may connect again at once.
+            // Free the slot before the client sees the end: it may connect again at once.
             self.busy.store(false, Ordering::Release);
             let lingers = state.phase == Phase::Lingering;
             if let Some(stream) = &state.stream {
@@ -143,7 +143,7 @@ impl Slot {
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // Only this thread begins sessions, so a slot that is free stays free.
+        // Only this thread begins sessions, so a free slot stays free.
         if slot.busy.load(Ordering::Acquire) {
             drop(stream); // closes the connection
         } else {
@@ -159,14 +159,14 @@ fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            // Left unread, it would turn the close into a reset, and that can destroy the last answer.
+            // Unread data would turn the close into a reset, which can destroy the last answer.
             Ok(_) if slot.stream(session).is_none() => {}
             Ok(length) => put(&buffer[..length]),
-            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to be answered
+            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
         }
     }
     slot.apply(session, Event::Fin);
-    // The end goes the way of the bytes before it, so it cannot overtake them.
+    // The end takes the same path as the bytes before it, so it cannot overtake them.
     put(&[]);
 }
 

@@ -8,10 +8,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
-/// How many pieces and how many answers can wait in the outbox and in the inbox.
+/// How many pieces the outbox holds, and how many answers the inbox.
 const DEPTH: usize = 4;
 
 const UNPOISONED: &str = "nobody panics while holding the lock";
@@ -19,9 +19,9 @@ const UNPOISONED: &str = "nobody panics while holding the lock";
 pub struct Limits {
     /// A client is timed out if it sends nothing, or takes no byte of an answer, for this long.
     pub silence: Duration,
-    /// How long a newcomer waits for the reader to come to the FIN of the client that is being served.
+    /// How long a newcomer waits for the reader to reach the FIN of the client that is being served.
     pub grace: Duration,
-    /// How long a newcomer waits for the session of a client that has closed its side to end.
+    /// How long a newcomer waits for the end of a session whose client has closed its side.
     pub handover: Duration,
 }
 
@@ -45,7 +45,7 @@ where
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
     // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
-    // A full one makes its sender wait; then nothing is read, and TCP makes the client wait.
+    // If a channel is full, its sender waits; then nothing is read, and TCP makes the client wait.
     let (to_outbox, outbox) = sync_channel::<(u64, Vec<u8>)>(DEPTH);
     let (inbox, from_inbox) = sync_channel::<(u64, Answer)>(DEPTH);
     let (turns, to_read) = channel();
@@ -111,7 +111,7 @@ impl Phase {
 /// The place for one client, shared by the threads.
 struct Slot {
     limits: Limits,
-    /// A client is being served. Changes under the lock; the acceptor reads it without.
+    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
     busy: AtomicBool,
     state: Mutex<State>,
     /// Notified when the phase has changed.
@@ -130,7 +130,7 @@ impl Slot {
         self.state.lock().expect(UNPOISONED)
     }
 
-    /// The connection of a session; `None` if that does not hold the slot any more.
+    /// Returns the connection of a session; `None` if the session no longer holds the slot.
     fn stream(&self, session: u64) -> Option<Arc<TcpStream>> {
         let state = self.lock();
         state.stream.clone().filter(|_| state.number == session && state.phase.is_live())
@@ -142,14 +142,14 @@ impl Slot {
         stream.set_write_timeout(Some(self.limits.silence))?;
         let (mut state, stream) = (self.lock(), Arc::new(stream));
         if let Some(lingering) = &state.stream {
-            let _ = lingering.shutdown(Shutdown::Both); // the reader must come to the next client
+            let _ = lingering.shutdown(Shutdown::Both); // the reader is needed for the next client
         }
         *state = State { number: state.number + 1, phase: Phase::Open, stream: Some(stream.clone()) };
         self.busy.store(true, Ordering::Relaxed);
         Ok((state.number, stream))
     }
 
-    /// For a newcomer: whether the slot is free, perhaps after a wait for a client that is leaving.
+    /// Returns whether a newcomer can have the slot, if need be after waiting for a client that is leaving.
     fn is_free(&self) -> bool {
         if !self.busy.load(Ordering::Acquire) {
             return true;
@@ -168,7 +168,7 @@ impl Slot {
         true
     }
 
-    /// Something has happened to a session. The only place that ends one; the first end counts.
+    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
@@ -176,7 +176,7 @@ impl Slot {
             self.change.notify_all();
         }
         if !state.phase.is_live() {
-            // First the slot is free, then the client sees the end: it may connect again at once.
+            // Free the slot before the client sees the end: it may connect again at once.
             self.busy.store(false, Ordering::Release);
             let lingers = state.phase == Phase::Lingering;
             if let Some(stream) = &state.stream {
@@ -193,7 +193,7 @@ impl Slot {
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // Only this thread begins sessions, so a slot that is free stays free.
+        // Only this thread begins sessions, so a free slot stays free.
         if !slot.is_free() {
             drop(stream); // closes the connection
         } else if let Ok(turn) = slot.begin(stream) {
@@ -209,16 +209,16 @@ fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &SyncSende
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            // Left unread, it would turn the close into a reset, and that can destroy the last answer.
+            // Unread data would turn the close into a reset, which can destroy the last answer.
             Ok(_) if slot.stream(session).is_none() => {}
             Ok(length) => put(&buffer[..length]),
-            // Not an end: on Linux, a process that was stopped and goes on gets this from a call with a timeout.
+            // Not an end: on Linux, a call with a timeout fails like this if the process is stopped and continued.
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to be answered
+            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
         }
     }
     slot.apply(session, Event::Fin);
-    // The end goes the way of the bytes before it, so it cannot overtake them.
+    // The end takes the same path as the bytes before it, so it cannot overtake them.
     put(&[]);
 }
 

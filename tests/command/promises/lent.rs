@@ -1,5 +1,5 @@
-//! `Session::stream`: the connection itself goes to a process or to another library. The server leaves it alone from then
-//! on, and still keeps its promises: one client, free before told, and a stop that stops.
+//! `Session::stream`: the application lends the connection to a process or another library. From then on the server does not
+//! touch it, and still keeps its promises: *one*, *free first* and *stop stops*.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};

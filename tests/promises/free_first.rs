@@ -1,4 +1,4 @@
-//! Promise 4, *free before told*: when a client sees its connection end, the slot is already free.
+//! Promise 4, *free first*: when a client sees its connection end, the slot is already free.
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};

@@ -1,4 +1,4 @@
-//! Stage 1: a second client is told at once that somebody else is being served.
+//! Stage 1: a second client is refused at once while another one is being served.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,7 +7,7 @@ use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Arc;
 use std::thread;
 
-/// What the application answers to some bytes of the client; `None` ends the session.
+/// The application's answer to a piece of the client's bytes; `None` ends the session.
 pub type Answer = Option<Vec<u8>>;
 
 pub struct Server {
@@ -32,15 +32,15 @@ where
             answers.send(application(&bytes)).expect("the server never exits");
         }
     });
-    // A client is being served.
+    // Whether a client is being served.
     let busy = Arc::new(AtomicBool::new(false));
     let flag = busy.clone();
     thread::spawn(move || accept(&listener, &flag, &turns));
     thread::spawn(move || {
         for stream in to_serve {
-            // An error is about one client, so the server goes on.
+            // An error concerns this client only, so the server continues.
             let _ = serve(&stream, &to_outbox, &inbox, &from_inbox);
-            // First the slot is free, then the client sees the end: it may connect again at once.
+            // Free the slot before the client sees the end: it may connect again at once.
             busy.store(false, Ordering::Release);
             let _ = stream.shutdown(Shutdown::Both);
         }
@@ -52,7 +52,7 @@ where
 fn accept(listener: &TcpListener, busy: &AtomicBool, turns: &Sender<TcpStream>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
-        // Only this thread sets the flag, so a slot that is free stays free.
+        // Only this thread sets the flag, so a free slot stays free.
         if busy.load(Ordering::Acquire) {
             drop(stream); // closes the connection
         } else {
@@ -70,7 +70,7 @@ fn serve(
 ) -> io::Result<()> {
     let reading = stream.try_clone()?;
     let (to_outbox, inbox) = (to_outbox.clone(), inbox.clone());
-    // On a thread of its own, so that the client can send while it is sent something.
+    // On a separate thread, so the client can send while it receives.
     thread::spawn(move || {
         read(&reading, &to_outbox);
         inbox.send(None).expect("the server never exits");
@@ -81,7 +81,7 @@ fn serve(
     Ok(())
 }
 
-/// Reads until the client closes the connection, or it breaks.
+/// Reads until the client closes the connection or it breaks.
 fn read(mut stream: &TcpStream, to_outbox: &Sender<Vec<u8>>) {
     let mut buffer = [0; 4096];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
