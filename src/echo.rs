@@ -6,7 +6,7 @@ use crate::server::SingleServer;
 /// Sends every byte back to the client it came from, one client after the other, until the server is stopped.
 ///
 /// Runs on the calling thread. A chunk goes from the outbox to the inbox without a copy, and its buffer returns to the
-/// reader once it is written. The end of a session is dropped at once, which closes the connection after the last byte.
+/// reader once it has been written. The [`End`](crate::End) is dropped at once, which closes the connection after the last byte.
 ///
 /// # Examples
 ///

@@ -33,12 +33,12 @@
 //! | [`Session`], [`BoundedLines`] | one client's connection: `Read`, `BufRead` and `Write` |
 //! | [`Outbox`], [`Message`], [`End`], [`Chunk`] | the same as messages: what clients send, and when they come and go |
 //! | [`Inbox`], [`SendError`] | sends to the client, from any thread |
-//! | [`Client`], [`Traffic`] | one session: ends it, from any thread, and tells how it goes |
+//! | [`Client`], [`Traffic`] | one session: ends it, from any thread, and reports its byte counts |
 //! | [`Control`] | drains or stops the server, from any thread; never waits |
-//! | [`Signal`], [`Report`], [`Reason`], [`Refusal`] | a log: who came, who was refused, how each session ended |
+//! | [`Signal`], [`Report`], [`Reason`], [`Refusal`] | events for a log: connections, refusals, and how each session ended |
 //!
 //! **Inbox and outbox are named from the server's side**, as in Kamaelia, where the server is a component that is wired to
-//! others: you *receive* from its outbox what the client has sent, and you *send* to its inbox what the client is to get.
+//! others: you *receive* the client's bytes from its outbox, and you *send* replies to its inbox.
 //!
 //! ```text
 //!                       +----------+
@@ -62,7 +62,7 @@
 //! - [`guide::embedding`]: the server inside your program, sessions or messages, and complete programs
 //! - [`guide::how_it_works`]: a course in eight programs, from a naive server to this one; then the protocol, for those who
 //!   change it
-//! - [`guide::decisions`]: what was tried and rejected, and the figures that decided
+//! - [`guide::decisions`]: the design decisions: what was tried and rejected, and the measurements behind them
 //! - [`guide::promises`]: what the server guarantees, each with its test
 //! - [`guide::platforms`]: where it runs, what differs there, offline and embedded use
 //! - [`guide::panics`]: what happens when something panics
@@ -72,7 +72,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-// Imports run down this list.
+// A module imports only modules further down this list.
 
 #[cfg(any(doc, doctest))]
 pub mod guide;
@@ -80,7 +80,7 @@ pub mod guide;
 mod echo;
 mod server;
 
-/// What the application holds.
+/// The handles of the application.
 mod handles {
     pub(crate) mod client;
     pub(crate) mod control;
@@ -98,16 +98,16 @@ mod handles {
     mod session_end;
 }
 
-/// One file a thread.
+/// The three threads, one file each.
 mod threads {
     pub(crate) mod acceptor;
     pub(crate) mod reader;
     pub(crate) mod writer;
 }
 
-/// What the threads and the handles share: a state machine, and the slot, which guards it and acts for it.
+/// The state that threads and handles share: a state machine, and the slot, which guards it and carries out its effects.
 mod state {
-    // What each thread asks of the slot.
+    // The operations of each thread on the slot.
     pub(crate) mod accepting;
     pub(crate) mod lending;
     mod reading;
@@ -144,7 +144,7 @@ mod net {
     mod windows;
 }
 
-/// Plain values, and who gets copies of them.
+/// Plain values, the pool of buffers, and the subscribers to signals.
 mod values {
     pub(crate) mod chunk;
     pub(crate) mod options;
@@ -177,7 +177,7 @@ pub use values::prefix::{ParsePrefixError, Prefix};
 pub use values::signal::{Reason, Refusal, Report, Signal};
 pub use values::traffic::Traffic;
 
-/// What may go to other threads, checked when this is compiled.
+/// Checks at compile time which types can be sent to other threads.
 const _: () = {
     const fn send<T: Send>() {}
     const fn send_and_sync<T: Send + Sync>() {}

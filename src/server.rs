@@ -1,6 +1,6 @@
 //! The server: starts the three threads, holds the application's end of the outbox, and stops everything.
 //!
-//! Owned by the application. The only file that knows all three threads. See the folder `threads` for each of them, and
+//! Owned by the application. The only file that uses all three threads. See the folder `threads` for each of them, and
 //! `state/slot.rs` for the state they share.
 
 use std::fmt;
@@ -29,11 +29,11 @@ const STACK: usize = 256 * 1024;
 
 /// A TCP server that serves one client at a time.
 ///
-/// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own. Use it
-/// in one of two ways, between which [the guide](crate::guide::embedding) helps to choose:
+/// It runs from [`bind`](SingleServer::bind) until [`stop`](SingleServer::stop) or drop, on three threads of its own. There
+/// are two ways to use it, and [the guide](crate::guide::embedding) helps to choose:
 ///
-/// - As connections: take one [`Session`] after the other from [`accept`](SingleServer::accept), or let
-///   [`serve`](SingleServer::serve) do that; read from it and write to it.
+/// - As connections: accept one [`Session`] after the other with [`accept`](SingleServer::accept) or
+///   [`serve`](SingleServer::serve); read from it and write to it.
 /// - As messages: receive the client's bytes from the [`outbox`](SingleServer::outbox), and send replies through an inbox.
 ///
 /// # Examples
@@ -67,7 +67,7 @@ const STACK: usize = 256 * 1024;
 pub struct SingleServer {
     slot: Arc<Slot>,
     outbox: Outbox,
-    /// The acceptor may be stuck in `accept`, which `stop` must end. All are `None` once stopped.
+    /// `stop` must wake the acceptor, which may be blocked in `accept`. All three are `None` once stopped.
     acceptor: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
     writer: Option<JoinHandle<()>>,
@@ -105,7 +105,7 @@ impl SingleServer {
         let reading = slot.clone();
         let writer = Writer::new(slot.clone(), parcels);
         let acceptor = Acceptor::new(slot, listener);
-        // If one of them cannot be started, dropping the server stops those that were.
+        // If one cannot be started, dropping the server stops those that already run.
         server.reader = Some(spawn("single-reader", move || reader::run(&reading))?);
         server.writer = Some(spawn("single-writer", move || writer.run())?);
         server.acceptor = Some(spawn("single-acceptor", move || acceptor.run())?);
@@ -150,7 +150,7 @@ impl SingleServer {
     ///
     /// ```
     /// let server = single_server::SingleServer::bind("127.0.0.1:0")?;
-    /// server.inbox().send("whoever connects first gets this")?;
+    /// server.inbox().send("for the first client")?;
     /// # Ok::<(), std::io::Error>(())
     /// ```
     #[must_use]
@@ -169,9 +169,8 @@ impl SingleServer {
     /// The first subscription begins with the first client, even if it connected before this call; up to 128 signals are
     /// kept for that. Further subscriptions begin now.
     ///
-    /// Each subscription holds up to 1,024 unread signals. Signals that do not fit are dropped, so it is the newest ones that a
-    /// full subscription loses, and [`Signal::Missed`] precedes the next one that fits. So read it continuously. The
-    /// subscription ends when the server has stopped.
+    /// Each subscription holds up to 1,024 unread signals, so read it continuously. A full subscription loses new signals, and
+    /// [`Signal::Missed`] precedes the next one that fits. The subscription ends when the server has stopped.
     ///
     /// # Examples
     ///
@@ -279,13 +278,13 @@ impl SingleServer {
     /// What the closure returns decides how the session ends:
     ///
     /// - `Ok(())` [finishes](Client::finish) it: everything written is sent, and then the connection is closed.
-    /// - An error [aborts](Client::abort) it, and is signalled as [`Signal::Failed`]. What has not been sent is discarded, and the
-    ///   client sees a reset if it has sent something that is unread, or sends more: the answer does not look complete. Then the
-    ///   next client is served. Any error that can be displayed will do; a closure that uses `?` has to name its type. To tell
-    ///   the client what is wrong, write that and return `Ok(())`.
+    /// - An error [aborts](Client::abort) it, and is signalled as [`Signal::Failed`]. Unsent bytes are discarded, and the client
+    ///   sees a reset if some of its bytes are unread or it sends more, so the answer does not look complete. Then the next
+    ///   client is served. The error may be of any type that implements `Display`; a closure that uses `?` has to name the type.
+    ///   To report an error to the client, write it to the session and return `Ok(())`.
     ///
-    /// To stop the server from within the closure, take a [`Control`] before, call its [`stop`](Control::stop), and return:
-    /// what was written is still sent, within the [stop timeout](Options::stop_timeout).
+    /// To stop the server from within the closure, get a [`Control`] beforehand, call its [`stop`](Control::stop), and return:
+    /// everything written is still sent, within the [stop timeout](Options::stop_timeout).
     ///
     /// The closure borrows the session, so it cannot [`close`](Session::close) it. For a report of each session, use
     /// [`accept`](SingleServer::accept) in a loop, or subscribe to the [signals](SingleServer::signal).
@@ -346,15 +345,15 @@ impl SingleServer {
     /// Stops the server: closes the listener, sends the current client what the inbox has accepted for it, for at most the
     /// [stop timeout](Options::stop_timeout), and waits until the threads have exited.
     ///
-    /// Afterwards the port can be bound again and all handles are closed; what was left in the outbox is dropped. Stopping
-    /// twice is no error. Dropping the server stops it, too.
+    /// Afterwards the port can be bound again, all handles are closed, and the outbox is empty. Stopping twice is not an
+    /// error. Dropping the server stops it, too.
     ///
     /// # Errors
     ///
-    /// A thread panicked, which would be a defect of this crate; or the acceptor could not be woken within a second. On Linux
-    /// the latter cannot happen to a server that has bound its listener itself. Otherwise a connection to the listener wakes
-    /// the acceptor, for which `stop` waits up to 20 ms at a time, and the error says why that failed; the acceptor then exits
-    /// at the next connection. A listener that was handed in from another network namespace, as by systemd with
+    /// A thread has panicked, which would be a bug in this crate; or the acceptor could not be woken within a second. On Linux
+    /// the latter cannot happen to a server that has bound its listener itself. Otherwise `stop` wakes the acceptor by
+    /// connecting to the listener, and waits up to 20 ms for each attempt. If that fails, the error says why, and the acceptor
+    /// exits at the next connection. A listener that was passed in from another network namespace, as by systemd with
     /// `PrivateNetwork=yes`, cannot be reached, and `stop` fails at once.
     ///
     /// # Examples
@@ -412,8 +411,8 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// The address cannot be resolved or listened on, which the error names; a thread cannot be started;
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for a setting out of range, which the error names.
+    /// The address cannot be resolved or listened on; a thread cannot be started; or a setting is out of range
+    /// ([`InvalidInput`](io::ErrorKind::InvalidInput)). The error names the address or the setting.
     ///
     /// # Examples
     ///
@@ -442,8 +441,7 @@ impl Options {
         Err(refused)
     }
 
-    /// Starts a server on a listener that was made elsewhere, such as one with TCP keepalive or one that a supervisor has
-    /// passed on.
+    /// Starts a server on an existing listener, such as one with TCP keepalive or one passed on by a supervisor.
     ///
     /// With [`Busy::Refuse`](crate::Busy::Refuse) the listener is closed when a client connects, and a new one is bound to
     /// the same address later. That cannot work if another process also holds the listener.

@@ -13,7 +13,7 @@ use super::session::Session;
 pub struct BoundedLines<'s, 'a> {
     session: &'s Session<'a>,
     max: usize,
-    /// What has been received of the next line, of at most `max` bytes and one that may belong to the line ending.
+    /// The received part of the next line: at most `max` bytes, and one more that may belong to the line ending.
     line: Vec<u8>,
     state: State,
 }
@@ -21,30 +21,30 @@ pub struct BoundedLines<'s, 'a> {
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     Reading,
-    /// The line was too long, which the application knows. Its rest is dropped.
+    /// The line was too long, and the application has got the error. The rest of the line is dropped.
     Skipping,
     /// No more lines will come.
     Done,
 }
 
 impl<'a> Session<'a> {
-    /// Iterates over the client's lines, each of at most `max` bytes, and waits for them, until no more will come.
+    /// Iterates over the client's lines of at most `max` bytes each, waiting for each line, until no more will come.
     ///
-    /// A line ends with `\n` or `\r\n`, neither of which is returned or counted. As with [`BufRead::lines`](io::BufRead::lines), the
-    /// last line needs no newline if the client has closed its side after it. At most `max` bytes and one received chunk are in
-    /// memory at a time.
+    /// A line ends with `\n` or `\r\n`, neither of which is returned or counted. As with
+    /// [`BufRead::lines`](io::BufRead::lines), the last line needs no newline if the client has closed its side after it. At
+    /// most `max` bytes and one received chunk are in memory at a time.
     ///
-    /// The iterator takes nothing of what follows the newline. So a protocol that announces bytes in header lines can read the
-    /// lines with it, drop it, and then read these bytes from the session. Otherwise keep one iterator for the session: what is
-    /// left of a line that was too long is dropped by the same one only.
+    /// The iterator consumes nothing behind the newline. So for a protocol whose header lines announce a body, read the lines,
+    /// drop the iterator, and read the body from the session. Otherwise keep one iterator for the whole session: only the same
+    /// iterator drops the rest of a line that was too long.
     ///
     /// # Errors
     ///
-    /// [`InvalidData`](io::ErrorKind::InvalidData) for a line that is longer, naming the limit, or that is not valid UTF-8. The
-    /// iterator then goes on with the next line, and drops what is left of this one.
+    /// [`InvalidData`](io::ErrorKind::InvalidData) for a line that is longer (the error names the limit) or not valid UTF-8. The
+    /// iterator then drops the rest of this line and continues with the next one.
     ///
-    /// As for reading if the session was cut short, and then no more lines. After a
-    /// [read timeout](Session::set_read_timeout) the iterator can be asked again, and no byte is lost.
+    /// If the session was cut short, the same errors as for reading; then no more lines follow. After a
+    /// [read timeout](Session::set_read_timeout) call `next` again; no byte is lost.
     ///
     /// # Examples
     ///
@@ -132,7 +132,7 @@ impl BoundedLines<'_, '_> {
         }
     }
 
-    /// The client has closed its side. What comes after the last newline is a line, unless it is empty.
+    /// The client has closed its side. The bytes after the last newline, if any, are a line.
     fn last(&mut self) -> Option<io::Result<String>> {
         self.state = State::Done;
         if self.line.is_empty() {

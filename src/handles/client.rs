@@ -1,7 +1,7 @@
-//! The client: names one session, to answer it, to end it, and for its figures.
+//! The client: a handle of one session, for sending to it, ending it and reading its byte counts.
 //!
-//! Used by any thread of the application, also after the session. It holds the session's record and not its connection, so
-//! it keeps no descriptor open.
+//! Used by any thread of the application, even after the session. It holds the session's record rather than its connection,
+//! so it keeps no descriptor open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,15 +12,15 @@ use crate::state::slot::Slot;
 use crate::values::signal::Report;
 use crate::values::traffic::Traffic;
 
-/// One client, which is connected or was: a cheap handle that names one session. It can be cloned and sent to other threads.
+/// A client that is or was connected: a cheap handle of one session. It can be cloned and sent to other threads.
 ///
-/// It sends to that client and ends its session, and never touches another one. Keeping it does not keep the connection open.
+/// It sends to this client and ends its session, and never affects another one. Keeping it does not keep the connection open.
 ///
-/// | to end the session | what the client gets |
+/// | to end the session | what the client sees |
 /// |---|---|
-/// | [`finish`](Client::finish) | everything that was sent before, and then the end |
-/// | [`abort`](Client::abort) | the end now, and a reset if it can be had |
-/// | [`half_close`](Client::half_close) | everything that was sent before, and then the end, but it may go on sending |
+/// | [`finish`](Client::finish) | everything sent before, and then the end |
+/// | [`abort`](Client::abort) | the end now, as a reset if possible |
+/// | [`half_close`](Client::half_close) | everything sent before, and then the end, but it can still send |
 ///
 /// None of these waits. Dropping a [`Session`](crate::Session) or an [`End`](crate::End) finishes, too.
 ///
@@ -49,7 +49,7 @@ pub struct Client {
     pub(super) record: Arc<Record>,
 }
 
-/// Two are equal if they name the same session.
+/// Two clients are equal if they are handles of the same session.
 impl PartialEq for Client {
     fn eq(&self, other: &Client) -> bool {
         Arc::ptr_eq(&self.record, &other.record)
@@ -68,7 +68,7 @@ impl Client {
         slot.current().map(|record| Client::new(slot, record))
     }
 
-    /// Returns the client's address, which is an IPv4 address if it has reached a listener on `[::]` by IPv4.
+    /// Returns the client's address. For an IPv4 client of a listener on `[::]` this is the IPv4 address.
     #[must_use]
     pub fn peer_addr(&self) -> SocketAddr {
         self.record.peer
@@ -87,7 +87,7 @@ impl Client {
     }
 }
 
-/// How the session ends. None of these waits, and only the first one that ends the session counts.
+/// Ending the session. None of these methods waits, and only the first end counts.
 impl Client {
     /// Half-closes the session: the client sees the end of the stream after everything sent before, and can still send.
     ///
@@ -131,7 +131,7 @@ impl Client {
     ///
     /// # Examples
     ///
-    /// Only whoever is connected now is told, and sent away:
+    /// Sends a notice to the current client, and to nobody else, and disconnects it:
     ///
     /// ```
     /// use single_server::SingleServer;
@@ -160,9 +160,9 @@ impl Client {
 
     /// Aborts the session: cuts the connection now, and discards what has not been sent.
     ///
-    /// The client sees a reset if data that it has sent is unread, or if it sends more, and otherwise the end of the stream:
-    /// `std` cannot ask for a reset. The report counts the discarded bytes. A connection that lingers after its session has been
-    /// finished is cut, too.
+    /// The client sees a reset if some of its bytes are unread or it sends more, and otherwise the end of the stream:
+    /// `std` cannot force a reset. The report counts the discarded bytes. If the session has been finished and its connection
+    /// lingers, this cuts the connection.
     ///
     /// # Examples
     ///
@@ -181,7 +181,7 @@ impl Client {
         self.slot.abort(self.record.number);
     }
 
-    /// Restarts the idle and the close timeout: the application is still at work for this client.
+    /// Restarts the idle and the close timeout, because the application is still working for this client.
     ///
     /// An application that works for longer than the [close timeout](crate::Options::close_timeout) without sending anything
     /// calls this now and then. It does not change the [session timeout](crate::Options::session_timeout).
@@ -210,7 +210,7 @@ impl Client {
     }
 }
 
-/// How things stand.
+/// The state of the session.
 impl Client {
     /// Returns whether the session has ended.
     #[must_use]
@@ -218,7 +218,7 @@ impl Client {
         self.record.is_ended()
     }
 
-    /// Returns whether a newcomer waits for the slot of this client, which is leaving.
+    /// Returns whether this client is leaving and a newcomer waits for its slot.
     ///
     /// An application that keeps a session open only in case it has more to send can end it then. See
     /// [`Options::handover`](crate::Options::handover).
@@ -246,22 +246,7 @@ impl Client {
         self.slot.is_awaited(self.record.number)
     }
 
-    /// Returns how many bytes have moved so far; after the session, the final figures.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::io::Write;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// TcpStream::connect(server.local_addr())?.write_all(b"four")?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// session.chunks().for_each(drop);
-    /// assert_eq!(session.client().traffic().received, 4);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Returns how many bytes have moved so far; after the session, the final counts.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         self.slot.traffic(&self.record)

@@ -34,8 +34,8 @@ impl Control {
         Control { slot: slot.clone() }
     }
 
-    /// Stops the server: the listener is closed, the current client gets what the inbox has accepted for it, for at most
-    /// the [stop timeout](crate::Options::stop_timeout), and the outbox and the signals end once they are read.
+    /// Stops the server: closes the listener, sends the current client what the inbox has accepted for it, for at most
+    /// the [stop timeout](crate::Options::stop_timeout), and ends the outbox and the signals after their last message.
     ///
     /// Does not wait for that; [`SingleServer::stop`](crate::SingleServer::stop) does. See [`Control`] for an example.
     pub fn stop(&self) {
@@ -44,12 +44,12 @@ impl Control {
 
     /// Drains the server: closes the port, lets the current client go on for at most `time`, then [stops](Control::stop).
     ///
-    /// Newcomers find the port closed, as after a stop. For the current client nothing changes until its time is up, and then
-    /// it has the [`stop_timeout`](crate::Options::stop_timeout) besides. The server stops as soon as that client's session ends, and
-    /// at once if nobody is connected. An application that waits for the next client or message then learns that there is
-    /// none.
+    /// Newcomers find the port closed, as after a stop. Nothing changes for the current client until its time is up; then a
+    /// stop begins, with the [`stop_timeout`](crate::Options::stop_timeout). The server stops as soon as that client's session
+    /// ends, and at once if nobody is connected. If the application waits for the next client or message, it is then woken:
+    /// no more will come.
     ///
-    /// Does not wait. A stop cuts a drain short; of two drains, the earlier end counts.
+    /// Does not wait. A stop cuts a drain short; of two drains, the one that ends first counts.
     ///
     /// # Examples
     ///
@@ -86,7 +86,7 @@ impl Control {
     /// This lets an application wait for clients and for its own events in one place: the thread that produces an event
     /// stores it and then calls this. A [`Session`](crate::Session) skips it; the outbox returns it after the session.
     ///
-    /// An event that concerns a client carries that [`Client`], because another one may be connected by the time it is handled.
+    /// If an event concerns a client, store that [`Client`] with it: another one may be connected when the event is handled.
     ///
     /// # Examples
     ///

@@ -1,6 +1,6 @@
 //! The inbox: a handle for sending to the client. It only sends; a session is ended through its client.
 //!
-//! Used by any thread of the application; the writer is at the other end. Sending blocks for backpressure, and it decides
+//! Used by any thread of the application; the writer is at the other end. Sending blocks for backpressure, and decides
 //! which session the bytes are for: an answer reaches its own session or nobody; other bytes go to the client that is
 //! connected at that moment or, if there is none, to the next one (promise 3).
 
@@ -209,18 +209,6 @@ pub enum SendError {
 
 impl SendError {
     /// Returns the bytes that were not accepted.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// server.stop()?;
-    /// let error = server.inbox().send("keep this").unwrap_err();
-    /// assert_eq!(error.into_chunk(), b"keep this"[..]);
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
     #[must_use]
     pub fn into_chunk(self) -> Chunk {
         match self {

@@ -8,8 +8,8 @@ use crate::values::chunk::Chunk;
 /// A message of the [`Outbox`](crate::Outbox). Each session gives one `Connected`, any number of `Data`, and one `End`, and
 /// only then comes the next session's `Connected`.
 ///
-/// A session that ends, and is followed by the next one, before the reader thread has run is not announced here; its
-/// [signals](crate::Signal) are sent. The outbox would otherwise need room for any number of such sessions.
+/// If a session begins, ends and is followed by the next one before the reader thread has run, it is not announced here;
+/// only its [signals](crate::Signal) are sent. The outbox would otherwise need room for any number of such sessions.
 ///
 /// # Examples
 ///
@@ -45,18 +45,18 @@ pub enum Message {
     Woken,
 }
 
-/// The end of a client's bytes. As long as the application holds it, it may still answer.
+/// The end of a client's bytes. While the application holds it, it can still answer.
 ///
 /// Dropping it [finishes](Client::finish) the session: everything put into the inbox before is sent, the slot becomes free, and
 /// the connection is closed, in this order. The drop does not wait for that. If the session has already ended, dropping this
 /// does nothing.
 ///
-/// The client closed its side, unless the session has ended: then its [report](Client::report) tells the reason, and in
-/// [`complete`](crate::Report::complete) whether the client closed its side before.
+/// If the session is still open, the client has closed its side. If the session has ended, its [report](Client::report) gives
+/// the reason, and [`complete`](crate::Report::complete) tells whether the client had closed its side before.
 ///
 /// # Examples
 ///
-/// An answer that needs the whole question, of which it keeps only a number:
+/// An answer that depends on all of the client's bytes:
 ///
 /// ```
 /// use single_server::{Message, SingleServer};
@@ -96,7 +96,7 @@ impl End {
         End { client }
     }
 
-    /// Returns the client whose end this is: to answer it, to end its session otherwise, or for its figures.
+    /// Returns the client: for answering it, aborting its session or reading its byte counts.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client

@@ -1,7 +1,7 @@
 //! The outbox: everything that clients send, and when they come and go, in order.
 //!
 //! Owned by the application, inside its `SingleServer`. The reader is at the other end of the channel. The end of a session
-//! does not travel through the channel: it is a fact, which the outbox asks the slot for once the channel is empty (see
+//! does not travel through the channel: the slot knows it, and the outbox asks the slot once the channel is empty (see
 //! `state/receiving.rs`).
 
 use std::cell::RefCell;
@@ -18,11 +18,11 @@ use crate::sync::yielding;
 
 /// The receiving end of the server: everything that clients send, and when they come and go.
 ///
-/// Kamaelia names a component's boxes from the component's side: what the component puts out is in its *outbox*, and you
-/// receive it here.
+/// Kamaelia names a component's boxes from the component's side: the component puts its output into its *outbox*, and you
+/// receive it from there.
 ///
-/// It holds [`depth`](crate::Options::depth) messages. If they are not taken out, backpressure applies: the client is slowed
-/// down by TCP. The application must go on receiving; otherwise it does not learn that a client has left.
+/// It holds [`depth`](crate::Options::depth) messages. When it is full, backpressure applies: TCP slows the client down. An
+/// application that stops receiving does not learn that a client has left.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ pub struct Outbox {
     items: Receiver<Item>,
     /// The session whose `Connected` the application has received, until it receives the end.
     open: RefCell<Option<Arc<Record>>>,
-    /// A `Connected` that came before the end of the previous session was returned.
+    /// A `Connected` that was taken out of the channel before the end of the previous session was returned.
     held: RefCell<Option<Arc<Record>>>,
 }
 
@@ -144,7 +144,7 @@ impl Outbox {
         self.open.borrow().clone().map(|record| Client::new(&self.slot, record))
     }
 
-    /// The application wants to hear nothing more of that session.
+    /// The application wants no more messages of the open session.
     pub(super) fn forget(&self) {
         if let Some(record) = self.open.borrow_mut().take() {
             self.slot.forget(record.number);
@@ -164,9 +164,9 @@ impl Outbox {
         deadline: Option<Instant>,
         woken: bool,
     ) -> Result<Message, RecvTimeoutError> {
-        let mut told = false;
+        let mut exhausted = false;
         loop {
-            match self.poll(woken, told) {
+            match self.poll(woken, exhausted) {
                 Ok(message) => return Ok(message),
                 Err(TryRecvError::Disconnected) => return Err(RecvTimeoutError::Disconnected),
                 Err(TryRecvError::Empty) => {}
@@ -181,12 +181,12 @@ impl Outbox {
                 (Err(_), None) => self.items.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match item {
-                Ok(Item::Wake) => told = self.look(true),
+                Ok(Item::Wake) => exhausted = self.look(true),
                 Ok(item) => {
                     if let Some(message) = self.message(item) {
                         return Ok(message);
                     }
-                    told = false;
+                    exhausted = false;
                 }
                 Err(RecvTimeoutError::Timeout) => return Err(RecvTimeoutError::Timeout),
                 Err(RecvTimeoutError::Disconnected) => {} // `poll` has yet to return the pending end
@@ -194,9 +194,9 @@ impl Outbox {
         }
     }
 
-    /// The next message if there is one now. The lock is taken only if the channel is empty. `told`: the slot has said that
-    /// nothing more of the open session will come into the channel.
-    fn poll(&self, woken: bool, mut told: bool) -> Result<Message, TryRecvError> {
+    /// The next message if there is one now. The lock is taken only if the channel is empty. `exhausted`: the slot has said
+    /// that nothing more of the open session will come into the channel.
+    fn poll(&self, woken: bool, mut exhausted: bool) -> Result<Message, TryRecvError> {
         let held = self.held.borrow_mut().take();
         if let Some(record) = held {
             return Ok(self.connected(record));
@@ -206,17 +206,17 @@ impl Outbox {
                 return Ok(Message::Woken);
             }
             match self.items.try_recv() {
-                Ok(Item::Wake) => told = self.look(true),
+                Ok(Item::Wake) => exhausted = self.look(true),
                 Ok(item) => {
                     if let Some(message) = self.message(item) {
                         return Ok(message);
                     }
                 }
-                // Only now is this the end: something may have come into the channel before the slot was asked.
-                Err(TryRecvError::Empty) if told => return self.end().ok_or(TryRecvError::Empty),
+                // The channel has been tried again, because an item may have arrived just before the slot was asked.
+                Err(TryRecvError::Empty) if exhausted => return self.end().ok_or(TryRecvError::Empty),
                 Err(TryRecvError::Empty) => {
-                    told = self.look(false);
-                    if !told {
+                    exhausted = self.look(false);
+                    if !exhausted {
                         return Err(TryRecvError::Empty);
                     }
                 }
@@ -225,13 +225,13 @@ impl Outbox {
         }
     }
 
-    /// Whether nothing more of the open session will come into the channel. `woken`: a wake-up was taken out of it.
+    /// Asks the slot whether the channel is exhausted. `woken`: a wake-up was taken out of it.
     fn look(&self, woken: bool) -> bool {
         let open = self.open.borrow().as_ref().map(|record| record.number);
         self.slot.look(open, woken)
     }
 
-    /// The message that an item makes; `None` for a wake-up, and for chunks of a forgotten session.
+    /// Turns an item into a message; `None` for a wake-up, and for chunks of a forgotten session.
     fn message(&self, item: Item) -> Option<Message> {
         match item {
             Item::Data(chunk) => self.open.borrow().is_some().then(|| Message::Data(chunk)),

@@ -1,8 +1,8 @@
 //! A session: one client's connection for blocking code, a view over the outbox and an inbox.
 //!
-//! Used on the application's thread. It borrows the server, so there is one at a time. It adds no thread and no buffer: a
-//! read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Lines are in `bounded_lines.rs`,
-//! reading and writing in `session_io.rs`, and the end in `session_end.rs`.
+//! Used on the application's thread. It borrows the server, so there is only one at a time. It adds no thread and no buffer:
+//! a read returns bytes of the chunk received from the outbox, and a write goes to the inbox. Lines are in
+//! `bounded_lines.rs`, reading and writing in `session_io.rs`, and the end in `session_end.rs`.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -53,10 +53,10 @@ use crate::values::chunk::Chunk;
 ///
 /// # Session or messages
 ///
-/// A session suits a protocol of questions and answers, where the program waits for nothing but the client. To do something
-/// every so often, use a [read timeout](Session::set_read_timeout). A program that also has events of its own to handle in the
-/// same loop receives [messages](crate::Outbox) instead. A session stays on its thread; its [inbox](Session::inbox) and
-/// [client](Session::client) can go to others, which then send while this one reads.
+/// A session suits a protocol of questions and answers, where the program waits only for the client. For periodic work, use a
+/// [read timeout](Session::set_read_timeout). If the program also has events of its own to handle in the same loop, receive
+/// [messages](crate::Outbox) instead. A session stays on its thread; its [inbox](Session::inbox) and
+/// [client](Session::client) can be moved to others, which then send while this one reads.
 ///
 /// # When it does not compile
 ///
@@ -78,7 +78,7 @@ pub struct Session<'a> {
     pub(super) inbox: Inbox,
     /// The unread part of the chunk received last; never empty.
     pub(super) rest: RefCell<Option<Chunk>>,
-    /// The end, once it was received: nothing more comes from this client.
+    /// The end, once it has been received: nothing more will come from this client.
     pub(super) end: RefCell<Option<End>>,
     pub(super) read_timeout: Cell<Option<Duration>>,
 }
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         Session { outbox, inbox: client.inbox(), client, rest, end, read_timeout }
     }
 
-    /// Returns an inbox that leads to this client or to nobody, for another thread or one that outlives the session.
+    /// Returns an inbox that leads to this client or to nobody. It can be moved to another thread, and outlive the session.
     ///
     /// # Examples
     ///
@@ -111,21 +111,7 @@ impl<'a> Session<'a> {
         self.inbox.clone()
     }
 
-    /// Returns the client: for its address and figures, and to abort or half-close the session.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::SingleServer;
-    /// use std::net::TcpStream;
-    ///
-    /// let mut server = SingleServer::bind("127.0.0.1:0")?;
-    /// let stream = TcpStream::connect(server.local_addr())?;
-    /// let session = server.accept().expect("the server is not stopped");
-    /// assert_eq!(session.client().peer_addr(), stream.local_addr()?);
-    /// session.client().abort();
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Returns the client: for its address and byte counts, and to abort or half-close the session.
     #[must_use]
     pub fn client(&self) -> &Client {
         &self.client
@@ -218,12 +204,12 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The end was received: nothing more comes.
+    /// Whether the end has been received.
     pub(super) fn is_at_end(&self) -> bool {
         self.end.borrow().is_some()
     }
 
-    /// Iterates over the client's bytes, and waits for them, until no more will come.
+    /// Iterates over the client's bytes, waiting for each chunk, until no more will come.
     ///
     /// # Examples
     ///

@@ -1,11 +1,12 @@
-//! How a session ends: by a close, which waits for it, or by the drop, which does not.
+//! Ending a session: `close` waits for the end, and the drop does not.
 
 use super::session::Session;
 use crate::values::signal::Report;
 
 /// Ending. To abort or half-close the session, use its [`client`](Session::client).
 impl Session<'_> {
-    /// Finishes the session and waits until everything written has been sent, or can no longer be; returns the report.
+    /// Finishes the session, waits until everything written has been sent or the session has ended otherwise, and returns the
+    /// report.
     ///
     /// A client that does not read makes this wait; an [`idle_timeout`](crate::Options::idle_timeout) limits that.
     ///
@@ -28,8 +29,8 @@ impl Session<'_> {
         self.wait_until_over()
     }
 
-    /// Waits until the session has ended, by whatever cause, and returns the report: the client's, the server's, or a
-    /// [`Client`](crate::Client) of it on another thread.
+    /// Waits until the session has ended for any reason, and returns the report. The client, the server, or a
+    /// [`Client`](crate::Client) handle on another thread can end it.
     ///
     /// The client's FIN alone is not the end: the application may still answer.
     ///

@@ -1,4 +1,4 @@
-//! The connection of a session itself, for an application that hands it to a process or to another library.
+//! Lends the connection of a session to the application, which passes it to a process or another library.
 
 use std::io;
 use std::net::TcpStream;
@@ -9,24 +9,24 @@ impl Session<'_> {
     /// Lends the connection itself: a second handle, for a process or a library that wants the socket.
     ///
     /// It works only with [`Options::read_on_demand`](crate::Options::read_on_demand), and only before the session has been
-    /// read from or anything has been sent to its client. From then on the server leaves the connection alone: it has
-    /// nothing to read and takes nothing more for its inbox ([`SendError::Over`](crate::SendError::Over)), a
-    /// [half-close](crate::Client::half_close) does nothing, and neither the idle nor the close timeout counts. The holder may
-    /// make the socket non-blocking, and set other timeouts than none; `TCP_NODELAY` is set.
+    /// read from or anything has been sent to its client. From then on the server does not touch the connection: the session
+    /// has nothing to read, its inbox accepts nothing ([`SendError::Over`](crate::SendError::Over)), a
+    /// [half-close](crate::Client::half_close) does nothing, and the idle and close timeouts do not apply. The holder may
+    /// make the socket non-blocking and set timeouts; at first it has none, and `TCP_NODELAY` is set.
     ///
     /// The session keeps the slot, and ends when the application ends it: by dropping it, [`close`](Session::close) or
     /// [`abort`](crate::Client::abort). The [session timeout](crate::Options::session_timeout), a newcomer under
     /// [`Busy::Replace`](crate::Busy::Replace) and a stop end it, too, and `read` or
-    /// [`wait_until_over`](Session::wait_until_over) wait for that. The connection is then shut down, whoever holds it. After
-    /// `close`, or when it was dropped, the client is sent a FIN; what it still sends may be discarded.
+    /// [`wait_until_over`](Session::wait_until_over) wait for that. The connection is then shut down for all its holders. After
+    /// `close` or a drop, the client gets a FIN, and bytes that it still sends may be discarded.
     ///
-    /// The server does not learn that the client has left. The holder does, and must tell the application. So a newcomer
-    /// that meets such a session waits for the slot, up to the [handover](crate::Options::handover) time, and only then
-    /// meets the busy policy. Likewise the bytes that move are not counted, see [`Report::lent`](crate::Report::lent).
+    /// The server cannot see that the client has left. The holder can, and must notify the application. So a newcomer first
+    /// waits for the slot, up to the [handover](crate::Options::handover) time, and only then the busy policy applies. The
+    /// server does not count the bytes either, see [`Report::lent`](crate::Report::lent).
     ///
     /// # Errors
     ///
-    /// In each case the session goes on as it was:
+    /// The session continues unchanged after an error:
     ///
     /// - [`NotConnected`](io::ErrorKind::NotConnected) if the session is over.
     /// - [`InvalidInput`](io::ErrorKind::InvalidInput) without `read_on_demand`, after something was read or sent, or if the

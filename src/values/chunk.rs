@@ -44,7 +44,7 @@ pub struct Chunk {
 struct Origin {
     /// The number of the client's session.
     session: u64,
-    /// Of the server that has received it. Its buffer goes back there.
+    /// The pool of the server that has received it. The buffer is returned there.
     pool: Arc<Pool>,
 }
 
@@ -59,7 +59,7 @@ impl Chunk {
         from.map(|from| from.session)
     }
 
-    /// The memory that it occupies, which is what the inbox counts: one byte can occupy a whole buffer.
+    /// The memory that it occupies. The inbox counts this, not the length: one byte can occupy a whole buffer.
     pub(crate) fn weight(&self) -> usize {
         self.buffer.capacity()
     }

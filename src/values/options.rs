@@ -39,23 +39,15 @@ pub enum Busy {
     Refuse,
     /// It waits until the slot is free, and is then served.
     ///
-    /// Clients that are not on the [allow-list](Options::allow) are refused meanwhile, until the first allowed one has come: the
-    /// server keeps that one in hand, and all others wait in the listener's backlog.
+    /// Clients that are not on the [allow-list](Options::allow) are refused until the first allowed one has connected. The
+    /// server keeps that one waiting, and all later clients wait in the listener's backlog.
     Wait,
     /// It is served, and the old client's connection is cut.
     Replace,
 }
 
 impl Busy {
-    /// [`Busy::Tell`] with a text or bytes.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use single_server::{Busy, Options};
-    ///
-    /// let options = Options::new().busy(Busy::tell("in use; try again later\n"));
-    /// ```
+    /// Returns [`Busy::Tell`] with a text or bytes.
     #[must_use]
     pub fn tell(message: impl Into<Vec<u8>>) -> Busy {
         Busy::Tell(message.into())
@@ -65,7 +57,7 @@ impl Busy {
 /// Effectively infinite, but small enough to be added to an `Instant`.
 pub(crate) const FOREVER: Duration = Duration::from_secs(1_000_000_000);
 
-/// The writer wakes up every eighth of a timeout.
+/// The writer wakes up eight times in each timeout, so at most a thousand times a second.
 const SHORTEST_TIMEOUT: Duration = Duration::from_millis(8);
 
 /// Polling for longer than this only costs processor time, and would delay a stop.
@@ -79,7 +71,7 @@ const LONGEST_YIELD: Duration = Duration::from_millis(10);
 /// | [`idle_timeout`](Options::idle_timeout) | none | ends a session in which no byte moves |
 /// | [`allow`](Options::allow) | everybody | which addresses may connect |
 /// | [`admit`](Options::admit) | everybody | asks your program about each client |
-/// | [`session_timeout`](Options::session_timeout) | none | ends a session, whatever moves |
+/// | [`session_timeout`](Options::session_timeout) | none | ends a session, even if bytes move |
 /// | [`close_timeout`](Options::close_timeout) | 60 s | ends a session after its client has closed its side, if no byte moves |
 /// | [`handover`](Options::handover) | 1 s | how long a newcomer waits for a client that is leaving |
 /// | [`stop_timeout`](Options::stop_timeout) | 1 s | how long a stop waits for the last client |
@@ -141,14 +133,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults, which the [table](Options) lists.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// let server = single_server::Options::new().bind("127.0.0.1:0")?;
-    /// # Ok::<(), std::io::Error>(())
-    /// ```
+    /// Returns the default settings, which the [table](Options) lists.
     pub fn new() -> Options {
         let one_core = thread::available_parallelism().map_or(true, |cores| cores.get() == 1);
         Options {
@@ -197,9 +182,9 @@ impl Options {
     /// The reason is then [`Idle`](crate::Reason::Idle), or [`Stalled`](crate::Reason::Stalled) if the client did not take
     /// what was being written. While the application leaves the outbox full, no time is counted against the client.
     ///
-    /// Bytes that the kernel accepts count as movement. So if the application goes on sending, a client whose cable was
+    /// Bytes that the kernel accepts count as activity. So if the application goes on sending, a client whose cable was
     /// pulled is noticed only when the send buffer is full, which can take minutes. [`Busy::Replace`] lets such a client
-    /// connect again at once. A listener with TCP keepalive, which `std` cannot set but a supervisor can, also finds it
+    /// connect again at once. TCP keepalive also detects it; `std` cannot set that, but a supervisor can
     /// ([`listen_on`](Options::listen_on)).
     ///
     /// # Examples
@@ -245,7 +230,7 @@ impl Options {
     /// Asks `hook` about each client that would get the slot; if it returns `false`, the connection is dropped.
     ///
     /// It is called with the client's address, after the allow-list and the busy policy have let the client pass and before
-    /// anything is read from it. It runs on the acceptor thread: while it takes its time, other clients wait in the backlog,
+    /// anything is read from it. It runs on the acceptor thread: until it returns, other clients wait in the backlog,
     /// and [`stop`](crate::SingleServer::stop) waits for it. A later call replaces the hook; `admit(|_| true)` admits
     /// everybody again.
     ///
@@ -269,7 +254,7 @@ impl Options {
         self
     }
 
-    /// Ends a session after this time, whatever moves; at least 8 ms, default `None`: never.
+    /// Ends a session after this time, even if bytes move; at least 8 ms, default `None`: never.
     ///
     /// The reason is then [`TimeUp`](crate::Reason::TimeUp). The other timeouts do not limit a client that sends a byte now and
     /// then.
@@ -299,14 +284,14 @@ impl Options {
     /// one minute, `None`: never.
     ///
     /// The reason is then [`Gone`](crate::Reason::Gone). TCP does not tell whether a client that has closed its side still
-    /// waits for an answer or has gone, so a client that has gone would otherwise keep the slot for as long as the
-    /// application has nothing to send to it. An application that works for longer than this calls
-    /// [`Client::extend`](crate::Client::extend) now and then: the server sees only what moves on the connection, not that somebody
-    /// still works on bytes that the application has passed on. A client found to be reset while the application leaves the
-    /// outbox full loses the slot after the same time.
+    /// waits for an answer or has vanished. Without this timeout, a vanished client would keep the slot for as long as the
+    /// application sends nothing. An application that works for longer than this calls
+    /// [`Client::extend`](crate::Client::extend) now and then: the server sees only the bytes on the connection, not the work
+    /// that is still being done for the client. If a connection is reset while the application leaves the outbox full, the
+    /// client loses the slot after the same time.
     ///
-    /// This and the idle timeout last an eighth longer (at most 100 ms): in that time the reader and the application can act, if
-    /// the process was paused. Then the server looks at the connection once more.
+    /// This and the idle timeout last an eighth longer (at most 100 ms). If the process was paused, that gives the reader and the
+    /// application time to catch up. Then the server checks the connection once more.
     ///
     /// # Examples
     ///
@@ -339,17 +324,17 @@ impl Options {
     /// default 1 s.
     ///
     /// A client is leaving when it has closed its side or was reset, or when the application is finishing its session.
-    /// So a client that closes its connection and connects again at once is served, also while others are being refused. The
+    /// So a client that closes its connection and connects again at once is served, even while others are being refused. The
     /// wait never cuts off bytes that are queued for the leaving client; meanwhile further newcomers wait in the backlog.
     ///
-    /// For each newcomer the server looks at the live connection; within 100 ms of a refusal, only for one from the same IP address
-    /// as the served client. If there is neither a FIN nor anything unread, the client is
-    /// there, and the newcomer is refused within a millisecond. If something is unread, the FIN may be behind it, and the
-    /// reader gets up to 5 ms to come to it. With a handover time of zero there is no wait at all.
+    /// The server peeks at the live connection for each newcomer; within 100 ms of a refusal, only for newcomers from the served
+    /// client's IP address. If there is neither a FIN nor unread data, it refuses the newcomer within a millisecond. If there is
+    /// unread data, a FIN may be behind it, and the reader gets up to 5 ms to reach it. With a handover time of zero there is no
+    /// wait at all.
     ///
     /// Under [`Busy::Refuse`] the kernel refuses a client until the FIN of its previous connection has been read.
     ///
-    /// It does not matter under [`Busy::Wait`] and [`Busy::Replace`].
+    /// Ignored under [`Busy::Wait`] and [`Busy::Replace`].
     ///
     /// # Examples
     ///
@@ -376,7 +361,7 @@ impl Options {
         self
     }
 
-    /// How long a stopped server goes on sending to the last client what the inbox has accepted for it; default 1 s.
+    /// How long a stopped server may take to send the last client what the inbox has accepted for it; default 1 s.
     ///
     /// If the client itself goes on sending, the server reads and discards those bytes, because closing a connection with
     /// unread data could destroy the end of the answer. It does not wait for a client that sends nothing for a quarter of a
@@ -403,16 +388,16 @@ impl Options {
     ///
     /// This is for an application that must prepare something first, such as a connection to another server. If that fails
     /// it can [`abort`](crate::Client::abort) the session with the client's bytes unread, and the client sees a reset
-    /// instead of an orderly end. Meanwhile other clients meet the busy policy. A client that has sent nothing is not reset.
+    /// instead of an orderly end. Meanwhile the busy policy applies to other clients. A client that has sent nothing is not reset.
     ///
-    /// Before the application asks, no idle time is counted, and the connection is only looked at, when a newcomer meets it, when
-    /// something is sent to it, after a quarter of a second, and every eighth of the idle or close timeout. If it was reset, or
-    /// the client has closed its side without sending anything, the session ends without being asked for, once the
-    /// application has had a quarter of a second to ask, or an eighth of a shorter timeout. A FIN behind unread bytes cannot be
-    /// seen, so a session whose client has sent something is over after the [close timeout](Options::close_timeout), unless
-    /// the application calls [`Client::extend`](crate::Client::extend).
+    /// Before the application asks, no idle time is counted, and the server only peeks at the connection: for a newcomer, when
+    /// something is sent to the client, after a quarter of a second, and every eighth of the idle or close timeout. If the
+    /// connection was reset, or the client has closed its side without sending anything, the session ends by itself. Before
+    /// that, the application has a quarter of a second to ask, or an eighth of a timeout that is shorter. A FIN behind unread
+    /// bytes cannot be seen, so a session whose client has sent something ends after the
+    /// [close timeout](Options::close_timeout), unless the application calls [`Client::extend`](crate::Client::extend).
     ///
-    /// Instead of asking, it can also take the connection itself: [`Session::stream`](crate::Session::stream).
+    /// Instead of asking, the application can also take the connection itself: [`Session::stream`](crate::Session::stream).
     ///
     /// # Examples
     ///
@@ -475,11 +460,11 @@ impl Options {
     /// How long a thread that has just received something polls for more, yielding the processor each time, before it
     /// blocks; at most 10 ms, default 50 µs, and 0 on a machine with one core.
     ///
-    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while nothing happens.
+    /// This keeps round trips short: waking a thread takes longer than that. It costs nothing while the server is idle.
     ///
     /// # Examples
     ///
-    /// Where other programs need the processor more:
+    /// For a machine whose other programs need the processor more:
     ///
     /// ```
     /// use single_server::Options;
@@ -498,7 +483,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput), naming the first setting that is not, and its range.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput), naming the first setting that is out of range, and the range.
     ///
     /// # Examples
     ///

@@ -1,4 +1,4 @@
-//! What a look at the connection has shown, without reading from it.
+//! What a peek at the connection has shown.
 
 /// What comes next from the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -10,6 +10,6 @@ pub(crate) enum Seen {
     /// The system cannot tell.
     #[cfg_attr(not(windows), allow(dead_code))]
     Unknown,
-    /// The connection is dead. The kernel reports that once, so whoever has seen it must act on it.
+    /// The connection is dead. The kernel reports that only once, so the caller must act on it.
     Broken,
 }

@@ -34,7 +34,7 @@ use std::time::Duration;
 pub enum Signal {
     /// A client was given the slot.
     Connected(SocketAddr),
-    /// A client was turned away.
+    /// A client was refused.
     Refused {
         /// The address of the client.
         peer: SocketAddr,
@@ -69,11 +69,11 @@ pub enum Signal {
     Missed(u64),
 }
 
-/// The length of a text that a signal keeps. A subscription holds many signals, and memory is bounded (promise 5).
+/// The maximum length of the text in a signal. A subscription holds many signals, and memory is bounded (promise 5).
 const LONGEST_TEXT: usize = 1024;
 
 impl Signal {
-    /// An application could not serve a client.
+    /// The application could not serve a client.
     pub(crate) fn failed(peer: SocketAddr, error: impl fmt::Display) -> Signal {
         let mut text = error.to_string();
         if text.len() > LONGEST_TEXT {
@@ -85,7 +85,7 @@ impl Signal {
     }
 }
 
-/// Why a connection was turned away.
+/// Why a client was refused.
 ///
 /// ```
 /// assert_eq!(single_server::Refusal::NotAllowed.to_string(), "not allowed");
@@ -109,7 +109,7 @@ pub enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Reason {
-    /// The client closed its side, and the application agreed by finishing the session.
+    /// The client closed its side, and then the application finished the session.
     ClientClosed,
     /// The client or the network reset the connection.
     Reset,
@@ -182,10 +182,10 @@ impl fmt::Display for Reason {
             Reason::Reset => "connection reset",
             Reason::Idle => "idle",
             Reason::Stalled => "stalled",
-            Reason::Gone => "client gone",
+            Reason::Gone => "client vanished",
             Reason::TimeUp => "time up",
             Reason::Replaced => "replaced",
-            Reason::Finished => "by the application",
+            Reason::Finished => "server closed",
             Reason::Aborted => "aborted",
             Reason::Stopped => "server stopped",
         })
@@ -226,11 +226,11 @@ impl fmt::Display for Signal {
             Signal::ProducerFinished(report) => write!(f, "closed {report}"),
             Signal::Failed { peer, text } => {
                 write!(f, "failed {peer}: ")?;
-                // The text may hold what the client has sent, and must not look like another line of the log.
+                // The text may quote the client's bytes, and must not look like another line of the log.
                 text.chars().try_for_each(|c| f.write_char(if c.is_control() { ' ' } else { c }))
             }
             Signal::Fault { doing, text, retry_in, .. } => {
-                write!(f, "cannot {doing}: {text}; trying again in {} ms", retry_in.as_millis() as u64)
+                write!(f, "cannot {doing}: {text}; retrying in {} ms", retry_in.as_millis() as u64)
             }
             Signal::Missed(count) => write!(f, "missed {count} events"),
         }

@@ -27,9 +27,9 @@ pub(crate) struct Subscribers(Mutex<Subscriptions>);
 struct Subscriptions {
     /// The first signals, until the first subscription begins with them.
     early: Vec<Signal>,
-    /// How many more there were.
+    /// The number of signals that did not fit into `early`.
     early_missed: u64,
-    /// There has been a subscription.
+    /// Whether there has been a subscription.
     subscribed: bool,
     list: Vec<Subscriber>,
     /// How many were left after dropped ones were last removed. They are removed again at twice that number plus `CROWD`.

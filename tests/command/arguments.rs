@@ -200,7 +200,7 @@ fn durations_may_have_a_unit() {
     let echo = start(&["--close-timeout", "300ms", "exec", "sleep", "1000"], |_| {});
     let client = connect(echo.addr);
     client.shutdown(Shutdown::Write).unwrap();
-    assert!(echo.line_with("closed ").contains(": client gone, "));
+    assert!(echo.line_with("closed ").contains(": client vanished, "));
 }
 
 #[test]

@@ -87,7 +87,7 @@ fn exec_passes_on_a_half_close_and_closes_when_the_process_exits() {
     let mut client = connect(exec.addr);
     client.write_all(b"hello\n").unwrap();
     assert_eq!(rest(&mut client), b"you said hello\n");
-    assert!(exec.line_with("closed ").contains("by the application"));
+    assert!(exec.line_with("closed ").contains(": server closed, "));
 }
 
 #[test]
@@ -400,7 +400,7 @@ fn a_process_gets_everything_although_its_client_is_taken_for_gone() {
     client.read_exact(&mut [0; 3]).unwrap();
     client.write_all(&sent).unwrap();
     drop(client);
-    assert!(exec.line_with("closed ").contains(": client gone, 600000 bytes in, "));
+    assert!(exec.line_with("closed ").contains(": client vanished, 600000 bytes in, "));
     becomes(sent.len(), || file.bytes().len());
     assert_same(&file.bytes(), &sent);
 }
@@ -545,7 +545,7 @@ fn while_the_server_is_stopped_no_time_counts_against_a_process() {
     let times = ["--close-timeout", "200ms", "--exit-timeout", "1"];
     let exec = shell(&times, "sleep 0.8; exec cat >\"$0\"", &file);
     connect(exec.addr).write_all(&sent).unwrap();
-    assert!(exec.line_with("closed ").contains(": client gone, 600000 bytes in, "));
+    assert!(exec.line_with("closed ").contains(": client vanished, 600000 bytes in, "));
     thread::sleep(Duration::from_millis(300)); // a moment in which the server can begin to count
     signal("STOP", &exec.id());
     thread::sleep(Duration::from_millis(1500)); // longer than the process may take
