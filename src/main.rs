@@ -6,6 +6,7 @@
 mod command {
     pub mod args;
     pub mod buffer;
+    pub mod burst;
     pub mod dialer;
     pub mod draft;
     pub mod endpoint;
@@ -29,21 +30,20 @@ mod command {
     pub mod request;
     #[cfg(unix)]
     pub mod socket_pair;
-    pub mod storm;
     pub mod stream;
     pub mod taken;
-    // How a timeout is reported is a fact of the system, which the library and the command both need.
+    // The library and the command both need to recognise the system's error for a timeout.
     #[path = "../net/timeout.rs"]
     pub mod timeout;
     pub mod values;
     pub mod watch;
 
-    /// How it went with a client.
+    /// The outcome of a session.
     pub enum Outcome {
         Served,
-        /// The same, and there is nothing for another client.
+        /// The client was served, and there is nothing to serve to another one.
         Last,
-        /// The process or the target failed. The log says how; the next client may be served.
+        /// The process or the target failed, as the log says. The next client may be served.
         Failed,
         /// No client can be served any more.
         Fatal(String),
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
         Err(e) => {
             let _ = writeln!(io::stderr(), "single-server: {e}");
             match e.kind() {
-                // Such as a standard input that is no socket: no restart would help.
+                // Such as a standard input that is not a socket: a restart would not help.
                 io::ErrorKind::InvalidInput => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
@@ -100,10 +100,10 @@ fn main() -> ExitCode {
     }
 }
 
-/// What serves a client.
+/// Serves one client.
 type Serve = dyn FnMut(&mut Session) -> Outcome;
 
-/// Returns whether all went well; if not, the log has said why.
+/// Returns whether all went well; if not, the log says why.
 fn run(args: Args) -> io::Result<bool> {
     if let Command::Exec { ref program, .. } = args.command {
         exec::check(program)?;
@@ -149,7 +149,7 @@ fn run(args: Args) -> io::Result<bool> {
         }
     };
 
-    // Stays false if no client is served: the target could not be reached for the first one, or standard input has failed.
+    // Stays false if no client is served: if the target cannot be reached for the first one, or standard input fails.
     let mut well = false;
     while let Some(mut session) = server.accept() {
         let outcome = serve(&mut session);
@@ -159,7 +159,7 @@ fn run(args: Args) -> io::Result<bool> {
             break;
         }
         if args.once || matches!(outcome, Outcome::Last) {
-            // `stop` would give a slow client no longer than the stop timeout.
+            // Waits for a slow client. `stop` alone would wait no longer than the stop timeout.
             session.close();
             break;
         }
@@ -171,7 +171,7 @@ fn run(args: Args) -> io::Result<bool> {
             well = false;
         }
     }
-    // An error means that the acceptor of a shared socket could not be woken. It ends with this process.
+    // An error means that the acceptor of a shared socket could not be woken. It exits with this process.
     let _ = server.stop();
     log.finish();
     Ok(well)
@@ -179,7 +179,7 @@ fn run(args: Args) -> io::Result<bool> {
 
 fn echo(session: &mut Session) -> Outcome {
     let inbox = session.inbox();
-    // After an error the rest is still read, so the server can find out how the session ends.
+    // After an error, keep reading, so the server can find out how the session ends.
     session.chunks().for_each(|chunk| drop(inbox.send(chunk)));
     Outcome::Served
 }

@@ -22,7 +22,7 @@ pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, Strin
             Item::Option(option) => option,
             Item::Word(word) => {
                 draft.words.push(word);
-                // From its program on, everything belongs to `exec`.
+                // From the program of `exec` on, everything belongs to that program.
                 if draft.words[0] == "exec" && (draft.words.len() == 2 || parser.is_words_only()) {
                     draft.words.extend(parser.rest());
                 }
@@ -117,7 +117,7 @@ fn timeout(parser: &mut Parser<impl Iterator<Item = OsString>>, option: &str) ->
     value(parser, option, &format!("{DURATION}; 0 for none"), values::duration)
 }
 
-/// Stores the value of an option that may be given only once. Otherwise one of two values would be ignored silently.
+/// Stores the value of an option that may be given only once. If it were given twice, one value would be silently ignored.
 fn once<T>(option: &str, place: &mut Option<T>, value: T) -> Result<(), String> {
     match place.replace(value) {
         None => Ok(()),

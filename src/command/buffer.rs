@@ -1,8 +1,8 @@
-//! The relay's buffers. They are reserved fallibly: without memory for one a session ends, and the server goes on.
+//! The relay's buffers. They are allocated fallibly: if there is no memory, only the session ends.
 
 use std::io::{self, ErrorKind};
 
-/// The most that is read at once.
+/// The maximum length of one read.
 pub const PIECE: usize = 64 * 1024;
 
 /// A buffer of [`PIECE`] zeros.

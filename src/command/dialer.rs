@@ -1,8 +1,7 @@
 //! Connects to the target, on a thread of its own, at most one attempt at a time.
 //!
-//! A name server or a target that does not answer blocks this thread for many seconds, and nothing in `std` can interrupt
-//! it. So the main thread waits for it only as long as its client is there, and the next client takes over the attempt
-//! that is still running.
+//! A name server or a target that does not answer blocks this thread for many seconds, and `std` cannot interrupt
+//! it. So the main thread stops waiting when its client has left, and the next client takes over the running attempt.
 
 use std::io;
 use std::net::TcpStream;
@@ -17,7 +16,7 @@ use super::stream::PATIENCE;
 
 /// How long each address of the target may take to answer.
 const DIAL: Duration = Duration::from_secs(5);
-/// How often it is checked meanwhile that the client is still there.
+/// How often to check meanwhile whether the client has left.
 pub const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Dialer(Arc<Shared>);
@@ -32,7 +31,7 @@ struct Shared {
 enum Attempt {
     None,
     Running,
-    /// Its result, for the client that is connected.
+    /// The result, for the client that is connected.
     Done(io::Result<TcpStream>),
 }
 
@@ -45,7 +44,7 @@ impl Dialer {
         &self.0.target
     }
 
-    /// Returns the result of the attempt that is running, or else of a new one; `None` as soon as `has_left` returns true.
+    /// Returns the result of the running attempt, or else of a new one; `None` as soon as `has_left` returns true.
     pub fn dial(&self, has_left: &mut dyn FnMut() -> bool) -> Option<io::Result<TcpStream>> {
         let shared = &self.0;
         let mut attempt = shared.lock();
@@ -66,7 +65,7 @@ impl Dialer {
         None
     }
 
-    /// After a client: drops a result that it has not taken, unless the next client, which will take it, is connected.
+    /// Called after each client: drops a result that it has not taken, unless the next client is connected and will take it.
     pub fn release(&self) {
         let mut attempt = self.0.lock();
         let unwanted = match *attempt {
@@ -85,7 +84,8 @@ impl Shared {
     fn run(&self) {
         let result = self.connect();
         let mut attempt = self.lock();
-        // Under the lock: `release` comes either later, or it has found the attempt running, and then this decides.
+        // Under the lock: either `release` comes later and sees the result, or it saw a running attempt and left the decision
+        // to this thread.
         *attempt = match result {
             Ok(_) if self.control.client().is_none() => Attempt::None,
             result => Attempt::Done(result),
@@ -113,8 +113,8 @@ impl Shared {
     }
 }
 
-/// If nobody listens on a port of this machine from which the kernel takes those of outgoing connections, it can connect
-/// the socket to itself.
+/// If nobody listens on a local port in the ephemeral range, the kernel may choose that port for the socket, and connect the
+/// socket to itself.
 fn refuse_itself(stream: TcpStream) -> io::Result<TcpStream> {
     if stream.local_addr()? == stream.peer_addr()? {
         return Err(io::Error::new(io::ErrorKind::ConnectionRefused, "nobody listens there"));

@@ -1,5 +1,5 @@
 //! Owns the rules for the command line as a whole: which options can be combined, and which command each belongs to.
-//! `args.rs` fills a `Draft` in, one option at a time; `Draft::check` turns it into `Args`.
+//! `args.rs` fills in a `Draft`, one option at a time; `Draft::check` turns it into `Args`.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Draft {
                 return Err("--listen stdin works on Unix only; give a port".to_string());
             }
             "stdin" if self.busy == Some(Busy::Refuse) => {
-                let why = "its other holders keep the socket open";
+                let why = "other processes keep the socket open";
                 return Err(format!("--busy refuse cannot be used with --listen stdin: {why}"));
             }
             "stdin" if reads_stdin(&command) => {
@@ -67,7 +67,7 @@ impl Draft {
                 Busy::Tell(message.into_bytes())
             }
             (_, Some(_)) => {
-                return Err("--busy-message works with --busy drop only; leave one of them out".to_string());
+                return Err("--busy-message requires --busy drop".to_string());
             }
         };
         let idle_timeout = self.idle_timeout.filter(|time| !time.is_zero());
@@ -104,11 +104,11 @@ impl Draft {
                     (true, false) => Direction::RecvOnly,
                     (false, true) => Direction::SendOnly,
                     (true, true) => {
-                        return Err("--recv-only and --send-only cannot be combined; give one".to_string());
+                        return Err("--recv-only and --send-only cannot be combined".to_string());
                     }
                 };
                 if self.live && self.recv_only {
-                    return Err("--recv-only and --live cannot be combined; give one".to_string());
+                    return Err("--recv-only and --live cannot be combined".to_string());
                 }
                 (Command::Pipe { direction, live: self.live }, 0)
             }
@@ -157,16 +157,16 @@ impl Draft {
 
     /// With `--inetd` there are no buffers, and no timeouts for bytes that the server does not see.
     fn check_inetd(&self) -> Result<(), String> {
-        let pointless = [
+        let meaningless = [
             ("--idle-timeout", self.idle_timeout.is_some()),
             ("--close-timeout", self.close_timeout.is_some()),
             ("--exit-timeout", self.exit_timeout.is_some()),
             ("--buffer-size", self.buffer_size.is_some()),
             ("--depth", self.depth.is_some()),
         ];
-        match pointless.iter().find(|(_, given)| self.inetd && *given) {
+        match meaningless.iter().find(|(_, given)| self.inetd && *given) {
             Some((option, _)) => {
-                let why = "the process has the connection itself; the server sees no bytes, and not when the client leaves";
+                let why = "the process has the connection itself, so the server sees neither its bytes nor its end";
                 Err(format!("{option} cannot be used with exec --inetd: {why}; leave one of them out"))
             }
             None if self.inetd && !cfg!(unix) => {

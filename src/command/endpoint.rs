@@ -1,4 +1,4 @@
-//! Owns the syntax of a host and a port, as `--listen` and the target of `forward` take it.
+//! Owns the syntax of a host and a port, for `--listen` and the target of `forward`.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// An error is what is wrong with the text.
+    /// The error says what is wrong with the text.
     pub fn parse(text: &str) -> Result<Endpoint, String> {
         let (host, number) = match text.rsplit_once(':') {
             Some(parts) if !text.ends_with(']') => parts,

@@ -1,10 +1,10 @@
-//! The variables that tell a process of `exec` who its client is. Their names are tcpserver's.
+//! The environment variables that describe the client to a process of `exec`. Their names are those of tcpserver.
 
 use std::process::Command;
 
 use single_server::Session;
 
-/// Those that tcpserver looks up. From an outer tcpserver they would be about somebody else.
+/// Variables that tcpserver fills by look-ups. If this server runs under tcpserver, they describe another connection.
 const UNKNOWN: [&str; 3] = ["TCPREMOTEHOST", "TCPREMOTEINFO", "TCPLOCALHOST"];
 
 pub fn describe(session: &Session, command: &mut Command) {

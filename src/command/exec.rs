@@ -1,7 +1,7 @@
 //! `exec`: a process for each client.
 //!
-//! Its standard input and output are one end of a socket pair, as with inetd and socat. Shutting down our end frees both
-//! directions, even if a grandchild holds the other one. (Systems without socket pairs use pipes, see `pipes.rs`.) The
+//! Its standard input and output are one end of a socket pair, as with socat. Shutting down our end ends both
+//! directions, even if a grandchild holds the other end. (Systems without socket pairs use pipes, see `pipes.rs`.) The
 //! relay's second thread watches the process during the session. After the session the main thread waits for the process
 //! (see `exit.rs`) before it serves the next client.
 
@@ -38,7 +38,7 @@ pub struct Exec {
     #[cfg_attr(not(unix), allow(dead_code))]
     pub inetd: bool,
     pub idle_timeout: Option<Duration>,
-    /// How long a process may go on after its session; `None` for no limit.
+    /// How long a process may run on after its session; `None` for no limit.
     pub exit_timeout: Option<Duration>,
     pub complaints: Complaints,
     pub control: Control,
@@ -48,7 +48,7 @@ pub struct Exec {
 impl Exec {
     pub fn serve(&self, session: &mut Session) -> Outcome {
         if session.client().is_closed() {
-            return Outcome::Served; // the client has come and gone: not worth a process
+            return Outcome::Served; // the client has already left: do not start a process
         }
         #[cfg(unix)]
         if self.inetd {
@@ -95,7 +95,7 @@ impl Exec {
         };
         let exit = Exit::new(&process, self.exit_timeout, &self.control);
         let end = relay.run(session, &exit).unwrap_or_else(|e| {
-            process.say(&format!("cannot be served: no thread can be started: {e}"));
+            process.say(&format!("is stopped: cannot start a thread for it: {e}"));
             session.client().abort();
             stream.shutdown(std::net::Shutdown::Both);
             exit.wait(&session.wait_until_over());
@@ -103,9 +103,9 @@ impl Exec {
         });
         let lost = exit.was_forced() && lost(&process, &relay.taken, &session.wait_until_over());
         match (end, self.status(process)) {
-            // A process whose client has left is not blamed for how it ends.
+            // If the client has left, the exit status of its process does not matter.
             (End::Session, _) if !lost => Outcome::Served,
-            (End::Stream, status) => self.judge(status),
+            (End::Stream, status) => self.check_status(status),
             (End::Session | End::Reset | End::Failed, _) => Outcome::Failed,
         }
     }
@@ -114,8 +114,8 @@ impl Exec {
         Process::new(self.program.clone(), child, self.complaints.clone())
     }
 
-    /// How it went with a client whose process has ended by itself.
-    pub fn judge(&self, status: Option<ExitStatus>) -> Outcome {
+    /// The outcome for a process that has exited by itself.
+    pub fn check_status(&self, status: Option<ExitStatus>) -> Outcome {
         match status {
             Some(status) if !status.success() => {
                 self.complaints.add(format!("{:?} failed: {status}", self.program));
@@ -125,7 +125,7 @@ impl Exec {
         }
     }
 
-    /// How a process has ended, if that is known. One that was killed and has not ended yet is left to the reaper.
+    /// Returns the exit status of a process, if known. A killed process that has not exited yet is left to the reaper.
     pub fn status(&self, process: Process) -> Option<ExitStatus> {
         process.status().unwrap_or_else(|| {
             process.say(&format!("was killed and has not ended after {KILLED:?}"));
@@ -135,7 +135,7 @@ impl Exec {
     }
 }
 
-/// Says what a process that was made to end has not read of its client's bytes. Returns whether it is known that there are any.
+/// Logs how many of its client's bytes a process that was made to exit has not read. Returns whether any are known.
 fn lost(process: &Process, taken: &Taken, report: &Report) -> bool {
     let (sent, count) = (report.received, *taken.count());
     if count < sent {
@@ -149,8 +149,8 @@ fn lost(process: &Process, taken: &Taken, report: &Report) -> bool {
     unread
 }
 
-/// At the start of the server: a program that is given by its path must exist. Others are looked up in the PATH, as it is
-/// when a client comes.
+/// Called at the start of the server: a program given by its path must exist. Other programs are looked up in the PATH for each
+/// client.
 pub fn check(program: &OsString) -> io::Result<()> {
     if !cfg!(unix) || !program.to_string_lossy().contains('/') {
         return Ok(());

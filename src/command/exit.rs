@@ -1,8 +1,8 @@
-//! How long a process may go on once its session or its own work is over.
+//! Ends a process after its session.
 //!
-//! If its client has left, it may finish its work for the exit timeout, and is then asked to end; if the server has ended the
-//! session, it is asked at once. Two seconds after that it is killed. The main thread waits for all this before it serves the
-//! next client, who keeps the slot meanwhile.
+//! If its client has left, the process may run on for the exit timeout, and then gets SIGTERM. If the server has ended the
+//! session, it gets SIGTERM almost at once. Two seconds after that it is killed. Meanwhile the next client can already have the
+//! slot, but the main thread serves it only after the process has ended.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,13 +13,14 @@ use super::process::Process;
 use super::stream::PATIENCE;
 use super::watch::Watch;
 
-/// How long others that hold the output of a process that has ended may let no byte move before the session is finished.
+/// A background process can hold the output open after the process has exited. The session is then finished once no byte has
+/// moved for this long.
 const SILENCE: Duration = Duration::from_secs(2);
-/// What *at once* means: most processes end by themselves when they find the end of their input.
+/// The delay before SIGTERM if the server has ended the session: most processes exit by themselves at the end of their input.
 const AT_ONCE: Duration = Duration::from_millis(100);
 /// The time from SIGTERM to SIGKILL.
 const ASKED: Duration = Duration::from_secs(2);
-/// How long the end of a killed process is waited for. Later, the reaper sees to it.
+/// How long to wait for the exit of a killed process before leaving it to the reaper.
 pub const KILLED: Duration = Duration::from_secs(1);
 
 pub struct Exit<'a> {
@@ -27,12 +28,12 @@ pub struct Exit<'a> {
     /// `None` for no limit.
     timeout: Option<Duration>,
     control: &'a Control,
-    /// How long no byte has moved since the process has ended. The relay's second thread counts it.
+    /// How long no byte has moved since the process exited. The relay's second thread counts it.
     silent: Mutex<Duration>,
     state: Mutex<State>,
 }
 
-/// What has been done about the end of the process.
+/// The last step taken to end the process.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Nothing,
@@ -42,15 +43,15 @@ enum Step {
 
 struct State {
     step: Step,
-    /// For how long that has been so.
+    /// The time since that step.
     waited: Duration,
-    /// When that was looked at.
+    /// When `waited` was last updated.
     looked: Option<Instant>,
 }
 
 impl State {
-    /// Counts the time since the last look, but no more than a look takes: if this process was stopped, it has not fed the
-    /// other one.
+    /// Counts the time since the last look, but no more than usually passes: while the server itself is stopped, it sends the
+    /// process nothing, so that time must not count.
     fn look(&mut self) {
         let now = Instant::now();
         let since = self.looked.replace(now).map_or(Duration::ZERO, |looked| now - looked);
@@ -69,12 +70,12 @@ impl<'a> Exit<'a> {
         Exit { process, timeout, control, silent: Mutex::default(), state: Mutex::new(state) }
     }
 
-    /// Whether the process was asked to end, or made to.
+    /// Whether the process was sent a signal.
     pub fn was_forced(&self) -> bool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).step != Step::Nothing
     }
 
-    /// How long the process may go on by itself, and the option that says so.
+    /// How long the process may run on, and the option that decides this.
     fn limit(&self, report: &Report) -> (Option<Duration>, String) {
         let option = match report.reason {
             _ if has_left(report) => return (self.timeout, "--exit-timeout".to_string()),
@@ -87,8 +88,8 @@ impl<'a> Exit<'a> {
     }
 }
 
-/// Whether the client or the process has ended the session, and not the server. A client that had closed before the server
-/// found the session idle had left.
+/// Whether the client or the process has ended the session, rather than the server. If the client had closed before the
+/// session was found idle, the client has ended it.
 fn has_left(report: &Report) -> bool {
     match report.reason {
         Reason::ClientClosed | Reason::Reset | Reason::Gone | Reason::Finished => true,
@@ -112,7 +113,7 @@ impl Watch for Exit<'_> {
         if self.process.has_ended() {
             return false;
         }
-        // The next client waits for us, so that it is silent is no reason to end its session.
+        // The next client waits for this process, so its own silence must not end its session.
         if let Some(next) = self.control.client() {
             next.extend();
         }

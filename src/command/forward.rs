@@ -1,8 +1,8 @@
 //! `forward`: each client is connected to another TCP server, the target.
 //!
-//! The target is dialled before the client is asked for its bytes. If it cannot be reached, the session is aborted with
-//! these bytes unread, and the client's kernel reports a reset instead of success. Meanwhile the server turns other clients
-//! away as usual. A dial begins after the previous connection has been closed: many devices accept only one.
+//! The target is dialled before anything is read from the client. If the target cannot be reached, the session is aborted with
+//! the client's bytes unread, so the client sees a reset instead of success. Meanwhile the busy policy applies to other
+//! clients. The previous connection to the target is closed before the next dial: many devices accept only one.
 
 use std::io;
 use std::net::TcpStream;
@@ -28,10 +28,10 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// One client, whose bytes have not been asked for.
+    /// Serves one client, before anything is read from it.
     pub fn serve(&self, session: &mut Session) -> Outcome {
         let outcome = if session.client().is_closed() {
-            Outcome::Served // the client has come and gone: not worth a dial
+            Outcome::Served // the client has already left: do not dial
         } else {
             match self.dial_until(Instant::now() + self.retry, session) {
                 Ok(Some(stream)) => self.connect(session, &stream),
@@ -50,10 +50,10 @@ impl Forward {
     /// Dials until the target answers, or the time is up, or the session has ended (`None`).
     fn dial_until(&self, give_up: Instant, session: &Session) -> io::Result<Option<TcpStream>> {
         let mut has_left = || {
-            session.client().extend(); // the client may have sent all of its job and closed
+            session.client().extend(); // the client may have sent its whole job and closed
             session.client().is_closed()
         };
-        let mut told = false;
+        let mut reported = false;
         loop {
             let error = match self.dialer.dial(&mut has_left) {
                 None => return Ok(None),
@@ -61,10 +61,10 @@ impl Forward {
                 Some(Err(e)) if Instant::now() + AGAIN > give_up => return Err(e),
                 Some(Err(e)) => e,
             };
-            if !told {
+            if !reported {
                 let (target, retry) = (self.dialer.target(), self.retry);
-                self.complaints.add(format!("cannot connect to {target}: {error}; trying for {retry:?}"));
-                told = true;
+                self.complaints.add(format!("cannot connect to {target}: {error}; retrying for {retry:?}"));
+                reported = true;
             }
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {

@@ -17,17 +17,17 @@ Commands:
       --stderr             Connect standard error, too
       --inetd              Give it the connection itself, as inetd does; not
                            with --idle-timeout (Unix)
-      --exit-timeout TIME  How long a process may go on after its client has
-                           left, while the next one waits; then SIGTERM, and
+      --exit-timeout TIME  How long a process may run on after its client has
+                           left, while the next client waits; then SIGTERM, and
                            SIGKILL 2s later [default: 10s; 0: no limit]
   forward HOST:PORT        Connect each client to that TCP server
-      --retry TIME         Keep trying to reach it for so long, while the
-                           client waits [default: 0]
+      --retry TIME         Retry the target for up to TIME, while the client
+                           waits [default: 0]
 
 Options:
   -l, --listen [ADDR:]PORT|stdin
-                           Listen there [default: 127.0.0.1:1601]; port 0: any
-                           free port; stdin: a listening socket passed as
+                           Where to listen [default: 127.0.0.1:1601]; port 0:
+                           any free port; stdin: a listening socket passed as
                            standard input (Unix)
   -b, --busy POLICY        What happens to a second client: drop, refuse, wait
                            or replace [default: drop]
@@ -40,7 +40,7 @@ Options:
                            End a session in which no byte moves after its
                            client has closed [default: 60s; 0: none]
       --session-timeout TIME
-                           End a session after that time, whatever moves
+                           End a session after that time, even if bytes move
                            [default: none]
       --handover TIME      How long a new client waits for one that is leaving
                            [default: 1s]
@@ -64,10 +64,10 @@ Examples:
   single-server --busy wait --idle-timeout 1m forward printer:9100
 
 Signals: there is no handler. SIGTERM and SIGINT end the server at once, and
-bytes still queued for the client are lost. A process of exec then gets end of
-file; one that ignores that goes on running, and so does one of exec --inetd,
-with its client. As process 1 of a container the server ignores SIGTERM: start
-the container with --init, or use tini.
+bytes still queued for the client are lost. A process of exec then reads end of
+file; if it ignores that, it keeps running. A process of exec --inetd keeps
+serving its client. As process 1 of a container the server ignores SIGTERM:
+start the container with --init, or use tini.
 
 Exit status: 0 after --once, 1 on failure, 2 on a usage error.
 ";

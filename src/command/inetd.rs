@@ -1,8 +1,8 @@
 //! `exec --inetd`: a process for each client, which has the connection itself as its standard input and output, as with
 //! inetd's `nowait` and tcpserver.
 //!
-//! The server sees nothing of what moves. The session ends when the process has, or when the server ends it, as for a newcomer
-//! under `--busy replace`: the connection is then shut down, and the process is asked to end.
+//! The server does not see the bytes. The session ends when the process exits, or when the server ends it, as for a newcomer
+//! under `--busy replace`: the connection is then shut down, and the process gets SIGTERM.
 
 use std::io;
 use std::os::unix::io::OwnedFd;
@@ -16,30 +16,30 @@ use super::exit::Exit;
 use super::watch::Watch;
 use super::Outcome;
 
-/// How often it is checked whether the process has ended: after an eighth of the time that it has taken, within these bounds.
-/// There is nothing in `std` that waits for a process and a session.
-const OFTEN: Duration = Duration::from_micros(100);
-const SELDOM: Duration = Duration::from_millis(20);
+/// Bounds of the pause between two checks of the process, which is an eighth of the time that the process has run. `std`
+/// cannot wait for a process and a session at once.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl Exec {
-    /// One client, whose bytes have not been asked for.
+    /// Serves one client, before anything is read from it.
     pub fn hand_over(&self, session: &mut Session) -> Outcome {
         let process = match self.start_with_connection(session) {
             Ok(child) => self.process(child),
-            Err(e) if e.kind() == io::ErrorKind::NotConnected => return Outcome::Served, // the client has come and gone
+            Err(e) if e.kind() == io::ErrorKind::NotConnected => return Outcome::Served, // the client has already left
             Err(e) => return self.cannot_start(session, &e),
         };
         let start = Instant::now();
         while !process.has_ended() {
-            let pause = (start.elapsed() / 8).clamp(OFTEN, SELDOM);
-            // Nothing comes from a lent connection but its end.
+            let pause = (start.elapsed() / 8).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            // The session of a lent connection delivers only its end.
             if let Ok(None) = session.next_chunk_timeout(pause) {
                 Exit::new(&process, self.exit_timeout, &self.control).wait(&session.wait_until_over());
                 self.status(process);
-                return Outcome::Served; // a process is not blamed for how it ends then
+                return Outcome::Served; // the exit status does not matter then
             }
         }
-        self.judge(self.status(process))
+        self.check_status(self.status(process))
     }
 
     fn start_with_connection(&self, session: &Session) -> io::Result<Child> {
@@ -49,7 +49,7 @@ impl Exec {
             command.stderr(Stdio::from(stream.try_clone()?));
         }
         command.stdin(Stdio::from(stream.try_clone()?)).stdout(Stdio::from(stream));
-        // The command holds these handles until it is dropped on return; then only the process does, and the server.
+        // The command holds these handles until it is dropped on return; then only the process and the server hold them.
         command.spawn()
     }
 }

@@ -5,8 +5,8 @@ use std::net::TcpListener;
 
 /// The listener that is standard input.
 ///
-/// Of these sockets `local_addr` tells those that are no IP sockets apart, `nodelay` those that are not TCP, and `peer_addr`
-/// those that are connected, as inetd's `nowait` passes them. A socket that has been bound and does not listen yet is left.
+/// Other sockets are ruled out: `local_addr` fails if it is not an IP socket, `nodelay` if it is not TCP, and `peer_addr`
+/// succeeds if it is connected (as from inetd's `nowait`). [`listens`] then checks that it is not merely bound.
 #[cfg(unix)]
 pub fn listener() -> io::Result<TcpListener> {
     use std::net::TcpStream;
@@ -30,17 +30,17 @@ pub fn listener() -> io::Result<TcpListener> {
     Ok(TcpListener::from(OwnedFd::from(stream)))
 }
 
-/// Whether a TCP socket listens, without taking a client from it.
+/// Whether a TCP socket listens. Accepts no client from it.
 ///
-/// `std` cannot ask for SO_ACCEPTCONN. But a socket that listens cannot be connected at all, and one that does not listen
-/// cannot be connected to an address of the other family. Which error says the former depends on the system, so a
-/// listener of ours is asked, too. If there is none, it counts as listening, and the server logs what `accept` says.
+/// `std` cannot query SO_ACCEPTCONN. But `connect` to an address of the other family fails in different ways for sockets that
+/// listen and sockets that do not. The errors depend on the system, so this compares with the error of a new listener. If that
+/// cannot be created, the socket counts as listening, and the server logs the errors of `accept`.
 #[cfg(unix)]
 fn listens(socket: std::os::unix::io::OwnedFd, is_ipv4: bool) -> bool {
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
     use std::os::unix::io::OwnedFd;
 
-    // The only type that has `connect` for a socket that exists.
+    // The only type with a `connect` for an existing socket.
     let socket = UdpSocket::from(socket);
     let (here, elsewhere): (SocketAddr, SocketAddr) = match is_ipv4 {
         true => ((Ipv4Addr::LOCALHOST, 0).into(), (Ipv6Addr::LOCALHOST, 1).into()),
@@ -58,7 +58,7 @@ pub fn listener() -> io::Result<TcpListener> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "--listen stdin works on Unix only"))
 }
 
-/// Whether standard output cannot be written, because it is the listener, too.
+/// Whether standard output is the listener, too, and so cannot be written.
 #[cfg(unix)]
 pub fn is_stdout_a_listener() -> bool {
     use std::os::unix::io::AsFd;
@@ -75,7 +75,7 @@ pub fn is_stderr_a_listener() -> bool {
 /// inetd's `wait` passes the listener as all three, and so does systemd if only `StandardInput=socket` is given.
 #[cfg(unix)]
 fn has_no_peer(output: std::os::unix::io::BorrowedFd<'_>) -> bool {
-    // Errors mean that it is no IP socket, or not open.
+    // An error means that it is not an IP socket, or not open.
     output.try_clone_to_owned().map_or(false, |socket| {
         let socket = std::net::TcpStream::from(socket);
         socket.local_addr().is_ok() && socket.peer_addr().is_err()

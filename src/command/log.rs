@@ -1,11 +1,11 @@
 //! The log: one line per event on standard error.
 //!
-//! One thread writes the lines, and nobody waits for it: if standard error blocks, signals are counted as missed and
+//! One thread writes the lines, and no thread waits for it: if standard error blocks, signals are counted as missed and
 //! complaints are dropped. The thread owns a subscription to the server's signals and shares a short queue with the
-//! commands. It cannot wait for both, so it waits for signals and looks into the queue after each: a command
-//! complains before it ends a session, and the signal of that end wakes the thread. For a complaint that no signal
-//! follows it also looks twice a second. Clients that come again and again fill neither a disk nor a terminal: in a storm
-//! each kind of line is summarised once a second.
+//! commands. It cannot wait for both, so it waits for signals and checks the queue after each: a command
+//! complains before it ends a session, and the signal of that end wakes the thread. For complaints that no signal
+//! follows, it also checks the queue twice a second. In a burst of clients, each kind of line is summarised once a second, so
+//! clients cannot fill a disk or a terminal.
 
 use std::collections::VecDeque;
 use std::io;
@@ -18,27 +18,27 @@ use std::time::{Duration, Instant};
 use single_server::{Signal, SingleServer};
 
 use super::patience;
-use super::storm::Storm;
+use super::burst::Burst;
 
 /// How many refusals are printed in a second.
 const REFUSALS: u32 = 1;
-/// How many lines of each other kind.
+/// How many lines of any other kind are printed in a second.
 const LINES: u32 = 20;
-/// How long signals gather meanwhile. Being woken for each would take longer than refusing a client does. A
-/// subscription has room for those of this time.
+/// How long signals gather in a burst. Waking the thread for each signal would take longer than refusing a client. A
+/// subscription has room for the signals of this time.
 const BATCH: Duration = Duration::from_millis(20);
-/// How often the thread looks for a complaint that no signal follows.
+/// How often the thread checks for a complaint that no signal follows.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long the end of the program waits for a blocked standard error.
+/// How long the program waits for a blocked standard error before it exits.
 const PATIENCE: Duration = Duration::from_millis(500);
 
 pub struct Log {
-    /// There will be no more complaints.
+    /// Set when there will be no more complaints.
     ended: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-/// Where a command reports problems that do not end it. Never waits.
+/// Lets a command report problems that do not end it. Never waits.
 #[derive(Clone)]
 pub struct Complaints {
     queue: Arc<Mutex<Queue>>,
@@ -46,29 +46,29 @@ pub struct Complaints {
 }
 
 struct Queue {
-    /// At most `LINES`: only the log thread makes room for more.
+    /// At most `LINES`, until the log thread removes some.
     lines: VecDeque<String>,
-    storm: Storm<String>,
+    burst: Burst<String>,
 }
 
 impl Complaints {
     /// If `quiet`, only errors are printed.
     pub fn new(quiet: bool) -> Complaints {
-        let queue = Queue { lines: VecDeque::new(), storm: Storm::new(LINES) };
+        let queue = Queue { lines: VecDeque::new(), burst: Burst::new(LINES) };
         Complaints { queue: Arc::new(Mutex::new(queue)), quiet }
     }
 
-    /// Adds a line that is no error.
+    /// Adds a line that is not an error.
     pub fn note(&self, line: impl Into<String>) {
         if !self.quiet {
             self.add(line);
         }
     }
 
-    /// Adds a line, which is only counted if there are too many.
+    /// Adds a line; in a burst, only counts it.
     pub fn add(&self, line: impl Into<String>) {
         let mut queue = self.lock();
-        let admitted = queue.storm.admit(line.into());
+        let admitted = queue.burst.admit(line.into());
         queue.lines.extend(admitted);
     }
 
@@ -86,10 +86,10 @@ impl Log {
             ended: ended.clone(),
             signals: server.signal(),
             complaints,
-            refused: Storm::new(REFUSALS),
-            connected: Storm::new(LINES),
-            closed: Storm::new(LINES),
-            missed: Storm::new(0),
+            refused: Burst::new(REFUSALS),
+            connected: Burst::new(LINES),
+            closed: Burst::new(LINES),
+            missed: Burst::new(0),
         };
         let listening = format!("listening on {}", server.local_addr());
         let thread = thread::Builder::new().name("log".into()).spawn(move || {
@@ -102,7 +102,7 @@ impl Log {
         Ok(Log { ended, thread: thread.map_err(cannot)? })
     }
 
-    /// After the server has stopped: waits for the last line, unless standard error blocks.
+    /// Called after the server has stopped: waits for the last line, unless standard error blocks.
     pub fn finish(self) {
         self.ended.store(true, Ordering::SeqCst);
         self.thread.thread().unpark();
@@ -118,17 +118,17 @@ struct Writer {
     ended: Arc<AtomicBool>,
     signals: Receiver<Signal>,
     complaints: Complaints,
-    refused: Storm<Signal>,
-    connected: Storm<Signal>,
-    closed: Storm<Signal>,
-    missed: Storm<Signal>,
+    refused: Burst<Signal>,
+    connected: Burst<Signal>,
+    closed: Burst<Signal>,
+    missed: Burst<Signal>,
 }
 
 impl Writer {
     fn run(&mut self) {
         loop {
             let signal = self.next();
-            // Complaints are about the client that is connected, so they stand between its two lines.
+            // Complaints concern the connected client, so they are printed between its `connected` and `closed`.
             let begins = matches!(signal, Ok(Signal::Connected(_)));
             if !begins {
                 self.complain();
@@ -141,11 +141,11 @@ impl Writer {
             if begins {
                 self.complain();
             }
-            // After each signal, too: in a storm there may never be a pause.
+            // Not only after a timeout: in a burst there may never be one.
             let now = Instant::now();
             self.summarise(now);
         }
-        // The server can stop before the main thread has said why.
+        // The server may stop before the main thread has added the reason.
         while !self.ended.load(Ordering::SeqCst) {
             thread::park_timeout(LOOK);
         }
@@ -174,7 +174,7 @@ impl Writer {
             Signal::Refused { .. } => self.refused.admit(signal),
             Signal::Connected(_) => self.connected.admit(signal),
             Signal::ProducerFinished(_) => self.closed.admit(signal),
-            // The log could not keep up with a storm.
+            // The log could not keep up with a burst.
             Signal::Missed(number) => {
                 self.missed.count(number, signal);
                 None
@@ -199,17 +199,17 @@ impl Writer {
 
     /// Prints how many lines were counted.
     fn summarise(&mut self, now: Instant) {
-        let complaints = self.complaints.lock().storm.summary(now);
-        print_summaries(complaints, self.signals_counted().map(|storm| storm.summary(now)));
+        let complaints = self.complaints.lock().burst.summary(now);
+        print_summaries(complaints, self.signals_counted().map(|burst| burst.summary(now)));
     }
 
-    /// Prints what has been counted by the end.
+    /// Prints the last summaries before the exit.
     fn summarise_rest(&mut self) {
-        let complaints = self.complaints.lock().storm.rest();
-        print_summaries(complaints, self.signals_counted().map(Storm::rest));
+        let complaints = self.complaints.lock().burst.rest();
+        print_summaries(complaints, self.signals_counted().map(Burst::rest));
     }
 
-    fn signals_counted(&mut self) -> [&mut Storm<Signal>; 4] {
+    fn signals_counted(&mut self) -> [&mut Burst<Signal>; 4] {
         [&mut self.refused, &mut self.connected, &mut self.closed, &mut self.missed]
     }
 }
@@ -230,7 +230,7 @@ fn print_summaries(complaints: Option<(u64, String)>, signals: [Option<(u64, Sig
     }
 }
 
-/// Writes a line with one call: the processes of `exec` may write to standard error, too. Errors cannot be reported anywhere.
+/// Writes a line with one call, because processes of `exec` may write to standard error, too. There is nowhere to report errors.
 fn print(line: &str) {
     let _ = patience::write_all(&mut io::stderr(), format!("{line}\n").as_bytes());
 }

@@ -1,5 +1,5 @@
-//! Owns the syntax of the command line: splits it into options, their values and plain words. It knows no option; `args.rs`
-//! decides what they mean.
+//! Owns the syntax of the command line: splits it into options, their values and plain words. It does not know any options;
+//! `args.rs` decides what they mean.
 
 use std::ffi::OsString;
 
@@ -16,7 +16,7 @@ pub struct Parser<I> {
     state: State,
 }
 
-/// What the next call has to look at before it takes another argument.
+/// The parser's position in the command line.
 enum State {
     /// Nothing: the next argument is a new one.
     Fresh,
@@ -95,7 +95,7 @@ impl<I: Iterator<Item = OsString>> Parser<I> {
         matches!(self.state, State::Value(_))
     }
 
-    /// Everything that is left, as it stands.
+    /// All remaining arguments, unparsed.
     pub fn rest(&mut self) -> impl Iterator<Item = OsString> + '_ {
         self.arguments.by_ref()
     }

@@ -1,7 +1,7 @@
-//! Reading and writing standard streams that somebody else may have made non-blocking.
+//! Reading and writing standard streams that another process may have made non-blocking.
 //!
 //! O_NONBLOCK belongs to the open file, which this process shares with others: the shell, an editor, a container's shim. So
-//! it can be set at any time, and taking it off would disturb them. `std` has no `poll`, hence the pauses.
+//! any of them can set it at any time, and clearing it would disturb them. `std` has no `poll`, hence the pauses.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::thread;
@@ -12,25 +12,25 @@ const SHORTEST: Duration = Duration::from_micros(200);
 /// Adds at most this much delay, and costs 50 calls a second.
 const LONGEST: Duration = Duration::from_millis(20);
 
-/// Reads what there is, and waits for it.
+/// Reads once, waiting until there is something to read.
 pub fn read(from: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
     wait(|| from.read(into))
 }
 
 /// Writes everything, and flushes.
 pub fn write_all(to: &mut impl Write, mut bytes: &[u8]) -> io::Result<()> {
-    // Not `Write::write_all`: after an error it does not tell how much has been written.
+    // Not `Write::write_all`: after an error it does not say how much has been written.
     while !bytes.is_empty() {
         match wait(|| to.write(bytes))? {
             0 => return Err(ErrorKind::WriteZero.into()),
             count => bytes = &bytes[count..],
         }
     }
-    // A buffer keeps what a failed flush has not written.
+    // After a failed flush, the buffer still holds the unwritten bytes.
     wait(|| to.flush())
 }
 
-/// Tries again until it neither would block nor is interrupted.
+/// Repeats the attempt while it would block or is interrupted.
 fn wait<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     let mut pause = SHORTEST;
     loop {

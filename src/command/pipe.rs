@@ -1,7 +1,7 @@
 //! `pipe`: connects each client to the standard input and output of this process.
 //!
 //! The main thread writes standard output. Standard input belongs to no client, so one thread reads it for all of them;
-//! what it reads while nobody is connected waits for the next client, or is discarded if only what is new counts.
+//! input that arrives while nobody is connected is kept for the next client or, with `--live`, discarded.
 
 use std::io;
 use std::process;
@@ -16,13 +16,13 @@ use super::patience;
 use super::request::Direction;
 use super::Outcome;
 
-/// A client that has sent its last byte may wait for an answer, as in `echo AT | ncat ...`, or it may have gone; TCP does
-/// not tell which. So it is given answers until standard input has been silent for this long, or until a newcomer waits
+/// A client that has closed its side may wait for an answer, as in `echo AT | ncat ...`, or may have left; TCP does
+/// not tell which. So its session goes on until standard input has been silent for this long, or until a newcomer waits
 /// for the slot.
 const SILENCE: Duration = Duration::from_millis(500);
-/// How often that is checked.
+/// How often to check for that.
 const CHECK: Duration = Duration::from_millis(10);
-/// The most that is read of standard input at once.
+/// The maximum length of one read of standard input.
 const PIECE: usize = 64 * 1024;
 
 pub struct Pipe {
@@ -30,34 +30,34 @@ pub struct Pipe {
     shared: Arc<Mutex<Shared>>,
 }
 
-/// What the main thread and the thread of standard input tell each other.
+/// The state shared by the main thread and the thread of standard input.
 struct Shared {
     input: Input,
     /// How many bytes of standard input the inbox has accepted.
     accepted: u64,
-    /// How many of them belonged to clients that have been served. Counted for `--send-only`, to know what is left.
+    /// How many of them belonged to sessions that have ended. With `--send-only`, the rest is still to be sent.
     settled: u64,
-    /// The main thread has a client.
+    /// Whether the main thread is serving a client.
     serving: bool,
 }
 
-/// Where the thread of standard input is. It alone changes this.
+/// The state of the thread of standard input, which alone changes this.
 enum Input {
-    /// It waits for a byte, since then. The inbox has accepted all that was read before.
+    /// It has been waiting for input since then. The inbox has accepted everything read before.
     Reading(Instant),
     /// It has read bytes, and the inbox has yet to accept them.
     Sending,
     /// Standard input has ended: clients that connect now get the end of the stream immediately.
     Ended,
-    /// Standard input has failed, for this reason.
+    /// Reading standard input has failed with this error.
     Failed(String),
 }
 
 impl Pipe {
-    /// Starts to read standard input, unless nothing is to be sent. With `live`, only what comes while a client is
-    /// connected is sent.
+    /// Starts to read standard input, except with `--recv-only`. With `live`, sends only input that arrives while a client is
+    /// connected.
     ///
-    /// If it fails, the server is stopped, and the last client has `stop_timeout` to take what was read before.
+    /// If reading fails, stops the server; the last client then has `stop_timeout` to receive the input read before.
     pub fn start(
         direction: Direction,
         live: bool,
@@ -78,7 +78,7 @@ impl Pipe {
             Err(e) => {
                 lock(&reader.shared).input = Input::Failed(format!("cannot read standard input: {e}"));
                 reader.control.stop();
-                // The main thread prints the error and exits, unless it is stuck in a write to standard output.
+                // The main thread prints the error and exits, unless it is blocked in a write to standard output.
                 thread::sleep(stop_timeout + Duration::from_secs(1));
                 process::exit(1);
             }
@@ -89,7 +89,7 @@ impl Pipe {
         Ok(pipe)
     }
 
-    /// Why standard input failed, if it did.
+    /// The error of standard input, if it has failed.
     pub fn error(&self) -> Option<String> {
         match &lock(&self.shared).input {
             Input::Failed(error) => Some(error.clone()),
@@ -97,7 +97,7 @@ impl Pipe {
         }
     }
 
-    /// Whether there is nothing more to send, and never will be.
+    /// Whether `--send-only` has reached the end of standard input.
     pub fn is_drained(&self) -> bool {
         self.direction == Direction::SendOnly && matches!(lock(&self.shared).input, Input::Ended)
     }
@@ -109,12 +109,12 @@ impl Pipe {
             matches!(shared.input, Input::Ended)
         };
         if had_ended {
-            tell_end(self.direction, session.client());
+            pass_on_end(self.direction, session.client());
         }
-        let mut asked = Instant::now();
+        let mut last_read = Instant::now();
         let mut stdout = io::stdout().lock();
         while let Some(chunk) = session.next_chunk() {
-            asked = Instant::now();
+            last_read = Instant::now();
             if self.direction == Direction::SendOnly {
                 continue;
             }
@@ -123,7 +123,7 @@ impl Pipe {
             }
         }
         if self.direction != Direction::RecvOnly {
-            self.let_answer(session, asked);
+            self.wait_for_answer(session, last_read);
         }
         if self.direction == Direction::SendOnly && self.settle(session, had_ended) {
             return Outcome::Last;
@@ -131,16 +131,16 @@ impl Pipe {
         Outcome::Served
     }
 
-    /// Waits until the client has had its answer.
-    fn let_answer(&self, session: &Session, asked: Instant) {
+    /// Waits until the client has received its answer.
+    fn wait_for_answer(&self, session: &Session, last_read: Instant) {
         let client = session.client();
         while !client.is_closed() {
             let silent = match lock(&self.shared).input {
                 Input::Ended => break,
-                Input::Reading(since) => asked.max(since).elapsed() >= SILENCE || client.is_awaited(),
+                Input::Reading(since) => last_read.max(since).elapsed() >= SILENCE || client.is_awaited(),
                 Input::Sending | Input::Failed(_) => false,
             };
-            // Checked second: what the thread had in hand is in the inbox by now.
+            // Checked second: the bytes that the thread had read are in the inbox by now.
             if silent && client.traffic().queued == 0 {
                 break;
             }
@@ -155,14 +155,14 @@ impl Pipe {
         let mut shared = lock(&self.shared);
         shared.settled += report.sent + report.discarded;
         shared.serving = false;
-        // A client that came after the end of standard input has had everything. The figures miss a client that came and went
-        // before the main thread saw it.
+        // A client that connected after the end of standard input has received everything. `settled` misses clients that left
+        // before the main thread saw them.
         matches!(shared.input, Input::Ended) && (had_ended || shared.accepted == shared.settled)
     }
 }
 
-/// Standard input has ended, and with it what the client gets.
-fn tell_end(direction: Direction, client: &Client) {
+/// Passes the end of standard input on to the client.
+fn pass_on_end(direction: Direction, client: &Client) {
     match direction {
         Direction::SendOnly => client.finish(),
         Direction::Both | Direction::RecvOnly => client.half_close(),
@@ -209,7 +209,7 @@ impl Reader {
         }
     }
 
-    /// At the end of standard input.
+    /// Called at the end of standard input.
     fn end(&self) {
         let is_last = {
             let mut shared = lock(&self.shared);
@@ -217,14 +217,14 @@ impl Reader {
             !shared.serving && shared.accepted == shared.settled
         };
         self.complaints.note(match self.direction {
-            Direction::SendOnly => "standard input has ended; the server ends after its last byte",
+            Direction::SendOnly => "standard input has ended; the server exits once its last byte has been sent",
             _ => "standard input has ended; clients can still send",
         });
         if is_last && self.direction == Direction::SendOnly {
             self.control.stop();
         } else if let Some(client) = self.control.client() {
-            // A client that has connected since the end was noted is told twice, which does no harm.
-            tell_end(self.direction, &client);
+            // For a client that has connected since `input` was set, this is done twice, which does no harm.
+            pass_on_end(self.direction, &client);
         }
     }
 }

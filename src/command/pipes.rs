@@ -1,7 +1,7 @@
 //! A process's standard input and output as one stream, for systems without socket pairs.
 //!
-//! A read or write on a pipe cannot be interrupted, so each pipe has a thread of its own and is reached through a
-//! channel. The threads end when the pipe does: at the latest with the last process that holds its other end.
+//! A read or write on a pipe cannot be interrupted, so each pipe has its own thread and is accessed through a
+//! channel. The threads exit when the pipe closes: at the latest with the last process that holds its other end.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -23,7 +23,7 @@ struct Pipes {
 
 struct Output {
     pieces: Receiver<Vec<u8>>,
-    /// What a read has left of the last piece.
+    /// The unread part of the last piece.
     rest: Vec<u8>,
 }
 
@@ -59,7 +59,7 @@ pub fn spawn(mut command: Command, stderr: bool) -> io::Result<(Child, impl Stre
     Ok((child, Pipes { input: Mutex::new(Some(input)), output: Mutex::new(Some(output)) }))
 }
 
-/// An error is like the end of the pipe.
+/// Carries bytes from a pipe to the channel. An error counts as the end of the pipe.
 fn carry(mut from: impl Read, to: &SyncSender<Vec<u8>>) -> io::Result<()> {
     let mut buffer = buffer::piece()?;
     loop {

@@ -1,4 +1,4 @@
-//! One process of `exec`: whether it has ended, and how it is asked or made to.
+//! One process of `exec`: its exit status, and the signals that end it.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,14 +7,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::log::Complaints;
 
-/// What can send a signal. `std` can only kill. Small containers have a shell and no program `kill`.
+/// Programs that can send SIGTERM; `std` can only send SIGKILL. Small containers have a shell, but no program `kill`.
 const SENDERS: [(&str, &[&str]); 2] = [("kill", &["-s", "TERM"]), ("sh", &["-c", "kill -s TERM \"$0\""])];
 
 pub struct Process {
     program: OsString,
     id: u32,
     complaints: Complaints,
-    /// Locked while a signal is sent: nobody may reap the process meanwhile, because its number could be another's then.
+    /// Locked while a signal is sent. If the process were reaped meanwhile, the system could give its id to another process.
     child: Mutex<Child>,
 }
 
@@ -28,8 +28,8 @@ impl Process {
         self.complaints.add(format!("{:?} (process {}) {what}", self.program, self.id));
     }
 
-    /// How it has ended, if it has and that is known. The only error is that the system has reaped it already, which it does
-    /// if our parent ignores `SIGCHLD`.
+    /// The exit status; `None` while the process runs, `Some(None)` if the status is not known. The only error is that the
+    /// system has reaped the process already, which it does if our parent ignores `SIGCHLD`.
     pub fn status(&self) -> Option<Option<ExitStatus>> {
         match self.child().try_wait() {
             Ok(None) => None,
@@ -46,7 +46,7 @@ impl Process {
     ///
     /// # Errors
     ///
-    /// This system has nothing to send it with.
+    /// This system has no program to send it with.
     pub fn ask(&self) -> io::Result<()> {
         let mut child = self.child();
         if !matches!(child.try_wait(), Ok(None)) {
@@ -58,8 +58,8 @@ impl Process {
             sender.args(*arguments).arg(self.id.to_string());
             result = sender.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
             if let Ok(mut sender) = result {
-                // It has sent the signal, unless the process belongs to another user by now. An error of this wait means that
-                // our parent ignores `SIGCHLD`.
+                // The signal has been sent, unless the process has changed its user. An error of `wait` means that our parent
+                // ignores `SIGCHLD`.
                 let _ = sender.wait();
                 return Ok(());
             }

@@ -1,14 +1,14 @@
-//! Reaps processes that were killed and have not ended in time, such as one that is stuck in a device driver.
+//! Reaps killed processes that have not exited in time, such as one that is stuck in a device driver.
 //!
-//! The main thread adds them, and goes on with the next client. A thread looks for their end; it runs only while there is
-//! one, so there is at most one such thread, however many processes are stuck.
+//! The main thread adds them and continues with the next client. One thread polls all of them, and runs only while there are
+//! any.
 
 use std::process::Child;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// How often the thread looks.
+/// How often the thread checks.
 const LOOK: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Default)]
@@ -18,7 +18,7 @@ pub struct Reaper {
 }
 
 impl Reaper {
-    /// Takes a process over. If no thread can be started, the process is reaped when this one exits.
+    /// Takes over a process. If no thread can be started, the process is reaped when this one exits.
     pub fn add(&self, child: Child) {
         let mut stuck = self.lock();
         if stuck.is_empty() {
@@ -31,7 +31,7 @@ impl Reaper {
         stuck.push(child);
     }
 
-    /// Waits, and then reaps. Returns whether one is still stuck.
+    /// Waits, and then reaps. Returns whether a process is still stuck.
     fn look(&self) -> bool {
         thread::sleep(LOOK);
         let mut stuck = self.lock();

@@ -1,11 +1,11 @@
 //! Carries bytes between a session and another stream, in both directions, until both have ended.
 //!
-//! The caller's thread carries what the client sends; a second thread, which lives as long as the session, carries
-//! the answers. Neither can get stuck: a write returns at least ten times a second to look at the session, and
-//! shutting down our end of the stream ends every read and write on it, no matter who holds the other end.
+//! The caller's thread carries the client's bytes; a second thread, which lives as long as the session, carries
+//! the answers. Neither can get stuck: a blocked write returns ten times a second to check the session, and
+//! shutting down our end of the stream ends every read and write on it, even if another process holds the other end.
 //!
-//! The stream may outlast the session, to take what the client had sent before it left. What it sends is then read and
-//! discarded: it must not be held back by that, nor break.
+//! The stream may outlast the session, to receive the bytes that the client sent before it left. Its own output is then read
+//! and discarded, so the other side neither blocks nor gets an error.
 
 use std::io::{self, ErrorKind};
 use std::net::Shutdown;
@@ -21,8 +21,9 @@ use super::taken::Taken;
 use super::timeout::is_timeout;
 use super::watch::Watch;
 
-/// Less than this is copied out of the buffer, because the inbox accounts for the whole buffer.
+/// Fewer bytes than this are copied out of the buffer, because the inbox accounts for the whole buffer.
 const SMALL: usize = PIECE / 4;
+
 /// What the end of the stream means for the client.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum AtEnd {
@@ -32,36 +33,36 @@ pub enum AtEnd {
     HalfClose,
 }
 
-/// How the stream came to its end.
+/// How the stream ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// It ended, and the client is told.
+    /// It ended, and the end was passed on to the client.
     Stream,
-    /// It was reset, and the session is aborted. `std` cannot send a reset by itself, so the client sees one only if bytes
-    /// of it are unread or it sends more.
+    /// It was reset, and the session is aborted. `std` cannot force a reset, so the client sees one only if some of its
+    /// bytes are unread or it sends more.
     Reset,
-    /// It took no byte for the idle timeout, and sent none; or there was no memory for what it sends.
+    /// It neither accepted nor sent a byte for the idle timeout; or there was no memory for its output.
     Failed,
-    /// The session was over before it.
+    /// The session ended first.
     Session,
 }
 
 pub struct Relay<'a> {
     pub stream: &'a dyn Stream,
     pub at_end: AtEnd,
-    /// How long the stream may take no byte.
+    /// How long the stream may accept no byte.
     pub idle_timeout: Option<Duration>,
-    /// Is told what the stream has done wrong, before the session ends.
+    /// Called with a failure of the stream, before the session ends.
     pub complain: &'a (dyn Fn(&str) + Sync),
     pub taken: Taken,
 }
 
 impl Relay<'_> {
-    /// Runs until the session is over and `watch` does not go on.
+    /// Runs until the session is over and `watch` no longer needs the stream.
     ///
     /// # Errors
     ///
-    /// The thread cannot be started; nothing has been carried, and the session goes on.
+    /// The thread cannot be started; nothing has been relayed, and the session continues.
     pub fn run(&self, session: &Session, watch: &dyn Watch) -> io::Result<End> {
         let first = AtomicBool::new(true);
         thread::scope(|scope| {
@@ -76,7 +77,7 @@ impl Relay<'_> {
         })
     }
 
-    /// From the client to the stream. Returns an end that is found here.
+    /// Carries bytes from the client to the stream. Returns the end of the stream if it is found here.
     fn carry_out(&self, session: &Session, first: &AtomicBool, watch: &dyn Watch) -> Option<End> {
         let mut end = None;
         while let Some(chunk) = session.next_chunk() {
@@ -85,17 +86,17 @@ impl Relay<'_> {
                 break;
             }
         }
-        // Before the stream is told: the other thread must find this when the stream ends in answer.
+        // Before the shutdown: if the stream ends in response, the other thread must find the flag cleared.
         if !first.swap(false, Ordering::SeqCst) {
             session.client().finish();
         }
         self.stream.shutdown(Shutdown::Write);
-        // A stream that takes no more can still have an answer, and the client's end is still to be seen.
+        // A stream that accepts no more may still send an answer, and the client's end must still be received.
         session.chunks().for_each(drop);
         end
     }
 
-    /// Writes all of it. Otherwise returns how the stream has failed; `None` if it takes no more, or is not to have more.
+    /// Writes all bytes. Otherwise returns how the stream has failed; `None` if it accepts no more or should get no more.
     fn write(&self, mut bytes: &[u8], session: &Session, watch: &dyn Watch) -> Result<(), Option<End>> {
         let client = session.client();
         let mut moved = Instant::now();
@@ -107,7 +108,7 @@ impl Relay<'_> {
                     bytes = &bytes[count..];
                     moved = Instant::now();
                     *self.taken.count() += count as u64;
-                    // The server sees only what moves on the client's side.
+                    // The server sees only the bytes on the client's side.
                     client.extend();
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -125,7 +126,7 @@ impl Relay<'_> {
                         _ => {}
                     }
                 }
-                // If the stream had ended before it broke, its end counts, which the other thread reads.
+                // If the stream ended before it broke, that end counts; the other thread reads it.
                 Err(e) if self.at_end == AtEnd::Finish || e.kind() == ErrorKind::BrokenPipe => {
                     self.note(&e);
                     return Err(None);
@@ -140,7 +141,7 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// From the stream to the client.
+    /// Carries bytes from the stream to the client.
     fn carry_back(&self, client: &Client, first: &AtomicBool, watch: &dyn Watch) -> End {
         let inbox = client.inbox();
         let mut buffer = Vec::new();
@@ -217,7 +218,7 @@ impl Relay<'_> {
 }
 
 impl Relay<'_> {
-    /// A reset says that the stream has ended with some of our bytes unread.
+    /// A reset means that the stream has ended with some of our bytes unread.
     fn note(&self, error: &io::Error) {
         if error.kind() == ErrorKind::ConnectionReset {
             self.taken.unread.store(true, Ordering::SeqCst);
@@ -225,7 +226,7 @@ impl Relay<'_> {
     }
 
     fn broken(&self, client: &Client, error: &io::Error) -> End {
-        // An answer that came before, such as "421 Too many connections", may still be queued, and an abort discards it.
+        // An answer received before, such as "421 Too many connections", may still be queued, and an abort discards it.
         thread::sleep(PATIENCE);
         self.abort(client, End::Reset, &format!("has broken the connection: {error}"))
     }

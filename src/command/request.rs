@@ -22,7 +22,7 @@ pub struct Args {
     pub command: Command,
     pub listen: Listen,
     pub options: Options,
-    /// Also in `options`. `exec` and `forward` need it for the other side of a session: how long it may take no byte.
+    /// Also in `options`. `exec` and `forward` apply it to the process or the target, too.
     pub idle_timeout: Option<Duration>,
     pub once: bool,
     pub quiet: bool,

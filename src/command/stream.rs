@@ -1,5 +1,5 @@
-//! What a session can be connected to: a byte stream in both directions whose writes can time out and whose reads can be
-//! ended by another thread.
+//! The other side of a session: a byte stream in both directions. Its writes can time out, and another thread can end its
+//! reads.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};

@@ -1,4 +1,5 @@
-//! What the other side of a relay has taken of its client's bytes: counted by the relay, read by `exec` when a process ends.
+//! How many of the client's bytes the other side of a relay has accepted. The relay counts them, and `exec` reads the count
+//! when a process ends.
 
 use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -7,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub struct Taken {
     /// Not an atomic: some 32-bit systems have none of 64 bits.
     count: Mutex<u64>,
-    /// It has ended without reading all of them. Not every system tells.
+    /// Whether the other side ended without reading all of them. Not every system reports that.
     pub unread: AtomicBool,
 }
 

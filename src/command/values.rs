@@ -1,5 +1,5 @@
-//! Owns the syntax of values: durations, sizes and addresses, as functions of a text. An error says what was expected; the
-//! caller adds the option.
+//! Owns the syntax of values: durations, sizes and addresses. An error says what was expected; the caller adds the name of the
+//! option.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub fn whole(text: &str) -> Option<usize> {
     text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
-/// What `--listen` takes: a port of 127.0.0.1, or an address or name and a port.
+/// The value of `--listen`: a port of 127.0.0.1, or an address or name and a port.
 pub fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
     let expected = "expected a port, or an address and a port, such as 1601, 0.0.0.0:1601 or [::1]:1601";
     let parsed = match endpoint::port(text) {

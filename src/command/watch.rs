@@ -1,24 +1,24 @@
-//! What a relay asks about the other side of a session, beyond what its stream shows.
+//! What a relay must know about the other side of a session, beyond what its stream shows.
 
 use std::thread;
 use std::time::Duration;
 
 use single_server::Report;
 
-/// How long the first and the longest pause is while the end of the other side is waited for.
+/// The first pause while waiting for the end of the other side. Each further one is twice as long, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_micros(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// Knows more of the other side than its stream shows. By default, nothing.
+/// Watches the other side of a session. By default, there is nothing to know.
 pub trait Watch: Sync {
-    /// Asked when the stream has sent nothing for [`PATIENCE`](super::stream::PATIENCE); `moved` tells whether it has sent or
-    /// taken anything since it was asked last. Returns whether this is the end of the stream.
+    /// Called when the stream has sent nothing for [`PATIENCE`](super::stream::PATIENCE). `moved`: the stream has sent or
+    /// accepted something since the last call. Returns whether this counts as the end of the stream.
     fn gives_up(&self, _moved: bool) -> bool {
         false
     }
 
-    /// The session is over, and there is more of its client's bytes. Returns whether the stream is to have them. Asked ten
-    /// times a second while it takes none.
+    /// The session is over, and some of its client's bytes are left. Returns whether to write them to the stream. Called ten
+    /// times a second while the stream accepts none.
     fn takes_the_rest(&self, _report: &Report) -> bool {
         false
     }
@@ -28,7 +28,7 @@ pub trait Watch: Sync {
         false
     }
 
-    /// Returns as soon as it does not go on. Nothing in `std` waits for a process with a timeout, so this polls, at first
+    /// Waits until the stream is no longer needed. `std` cannot wait for a process with a timeout, so this polls, at first
     /// often.
     fn wait(&self, report: &Report) {
         let mut pause = FIRST_PAUSE;

@@ -264,7 +264,7 @@ fn forward_holds_a_client_back_until_a_late_target_can_be_reached() {
     let mut client = connect(forward.addr);
     client.write_all(b"a job to print").unwrap();
     client.shutdown(Shutdown::Write).unwrap();
-    assert!(forward.line_with("cannot connect to ").ends_with("; trying for 50s"));
+    assert!(forward.line_with("cannot connect to ").ends_with("; retrying for 50s"));
     let target = TcpListener::bind(&addr).unwrap();
     let mut other = accepted(&target);
     assert_eq!(rest(&mut other), b"a job to print");
@@ -313,7 +313,7 @@ fn the_target_is_no_longer_tried_for_a_client_that_was_replaced() {
     let mut kept = Vec::new();
     for _ in 0..3 {
         kept.push(connect(forward.addr));
-        assert!(forward.line_with("cannot connect to ").ends_with("; trying for 3600s"));
+        assert!(forward.line_with("cannot connect to ").ends_with("; retrying for 3600s"));
     }
 }
 

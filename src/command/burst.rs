@@ -2,22 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-/// For how long lines are counted before a summary.
+/// How long lines are counted before a summary.
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The lines of one kind.
-pub struct Storm<T> {
+pub struct Burst<T> {
     limit: u32,
-    /// When the second ends that began with the first line.
+    /// The end of the second that began with the first line.
     until: Option<Instant>,
     printed: u32,
     counted: u64,
     last: Option<T>,
 }
 
-impl<T> Storm<T> {
-    pub fn new(limit: u32) -> Storm<T> {
-        Storm { limit, until: None, printed: 0, counted: 0, last: None }
+impl<T> Burst<T> {
+    pub fn new(limit: u32) -> Burst<T> {
+        Burst { limit, until: None, printed: 0, counted: 0, last: None }
     }
 
     /// Returns the line if it is to be printed, and counts it otherwise.
@@ -31,7 +31,7 @@ impl<T> Storm<T> {
         None
     }
 
-    /// Counts a line that stands for this many.
+    /// Counts a line that stands for this number of lines.
     pub fn count(&mut self, number: u64, line: T) {
         self.until.get_or_insert_with(|| Instant::now() + SECOND);
         self.counted += number;
@@ -43,8 +43,8 @@ impl<T> Storm<T> {
         self.until.is_some() && self.printed >= self.limit
     }
 
-    /// At the end of a second, returns how many lines were counted in it, and the last of them. If there were any, those of
-    /// the next second are only counted, too.
+    /// At the end of a second, returns how many lines were counted in it, and the last of them. If there were any, the lines
+    /// of the next second are also only counted.
     pub fn summary(&mut self, now: Instant) -> Option<(u64, T)> {
         if self.until.map_or(true, |until| now < until) {
             return None;
@@ -55,7 +55,7 @@ impl<T> Storm<T> {
         })
     }
 
-    /// Returns what was counted, without waiting for the end of the second.
+    /// Returns the same without waiting for the end of the second.
     pub fn rest(&mut self) -> Option<(u64, T)> {
         let last = self.last.take()?;
         self.until = Some(Instant::now() + SECOND);
@@ -69,31 +69,31 @@ mod tests {
 
     #[test]
     fn lines_above_the_limit_are_counted_until_a_second_without_any() {
-        let mut storm = Storm::new(2);
+        let mut burst = Burst::new(2);
         let later = Instant::now() + 2 * SECOND;
         assert_eq!(
-            (storm.admit(1), storm.admit(2), storm.admit(3), storm.admit(4)),
+            (burst.admit(1), burst.admit(2), burst.admit(3), burst.admit(4)),
             (Some(1), Some(2), None, None)
         );
-        assert!(storm.is_full());
-        assert_eq!(storm.summary(Instant::now()), None);
-        assert_eq!(storm.summary(later), Some((2, 4)));
-        // Still a storm.
-        assert_eq!(storm.admit(5), None);
-        assert_eq!(storm.summary(later), Some((1, 5)));
+        assert!(burst.is_full());
+        assert_eq!(burst.summary(Instant::now()), None);
+        assert_eq!(burst.summary(later), Some((2, 4)));
+        // Still a burst.
+        assert_eq!(burst.admit(5), None);
+        assert_eq!(burst.summary(later), Some((1, 5)));
         // A second of silence ends it.
-        assert_eq!(storm.summary(later), None);
-        assert!(!storm.is_full());
-        assert_eq!(storm.admit(6), Some(6));
+        assert_eq!(burst.summary(later), None);
+        assert!(!burst.is_full());
+        assert_eq!(burst.admit(6), Some(6));
     }
 
     #[test]
     fn nothing_is_summarised_if_all_lines_were_printed() {
-        let mut storm = Storm::new(2);
+        let mut burst = Burst::new(2);
         let later = Instant::now() + 2 * SECOND;
-        assert_eq!((storm.admit(1), storm.summary(later), storm.rest()), (Some(1), None, None));
-        assert_eq!((storm.admit(2), storm.admit(3), storm.admit(4)), (Some(2), Some(3), None));
-        storm.count(6, 5);
-        assert_eq!(storm.rest(), Some((7, 5)));
+        assert_eq!((burst.admit(1), burst.summary(later), burst.rest()), (Some(1), None, None));
+        assert_eq!((burst.admit(2), burst.admit(3), burst.admit(4)), (Some(2), Some(3), None));
+        burst.count(6, 5);
+        assert_eq!(burst.rest(), Some((7, 5)));
     }
 }
