@@ -130,7 +130,7 @@ fn letter(server: SocketAddr) -> io::Result<char> {
 }
 
 #[test]
-fn a_half_closed_client_gets_its_answer_and_nobody_else_does() {
+fn a_half_closed_client_gets_its_answer_and_no_other_client_does() {
     let (open, gate) = channel();
     let refusing = s1_refused::start(LOCAL, slow(gate, NEVER)).unwrap();
     assert_eq!(run(told.addr, half_close).unwrap(), "");
@@ -184,7 +184,7 @@ fn hangs_up(gate: Receiver<()>) -> impl FnMut(&[u8]) -> Answer {
 }
 
 #[test]
-fn an_end_that_comes_late_does_not_end_the_next_session() {
+fn a_late_end_does_not_end_the_next_session() {
     // Elsewhere a kernel may discard what it has not delivered when a connection is shut down.
     if cfg!(target_os = "linux") {
         let (go_on, gate) = channel();
@@ -227,7 +227,7 @@ fn reports() -> impl FnMut(&[u8]) -> Answer {
 }
 
 #[test]
-fn a_client_that_goes_on_sending_gets_the_whole_answer() {
+fn a_client_that_keeps_sending_gets_the_whole_answer() {
     let one_end = s3_one_end::start(LOCAL, any(reports())).unwrap();
     let length = run(one_end.addr, |addr| talker(addr, 1024)).unwrap();
     assert!(length < REPORT, "{length}");
@@ -338,7 +338,7 @@ const STAGE: &str = "STAGE_WITHOUT_DESCRIPTORS";
 
 #[cfg(unix)]
 #[test]
-fn a_lack_of_descriptors_does_not_end_the_server() {
+fn running_out_of_descriptors_does_not_end_the_server() {
     if let Ok(stage) = std::env::var(STAGE) {
         return be_without_descriptors(&stage);
     }
@@ -358,7 +358,7 @@ fn without_descriptors(stage: &str, patience: Duration) -> io::Result<char> {
     let mut child = Command::new("sh")
         .args(["-c", "ulimit -n 64; exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
-        .arg("a_lack_of_descriptors_does_not_end_the_server")
+        .arg("running_out_of_descriptors_does_not_end_the_server")
         .env(STAGE, stage)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -459,7 +459,7 @@ fn text(line: &str) -> &str {
 }
 
 #[test]
-fn each_page_shows_the_whole_difference_to_the_stage_before() {
+fn each_page_shows_the_whole_diff_to_the_stage_before() {
     for pair in STAGES.windows(2) {
         let after = applied(pair[0].source, pair[1].page);
         let differs = after.lines().zip(pair[1].source.lines()).find(|(applied, source)| applied != source);

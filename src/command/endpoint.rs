@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scope_is_resolved_for_either_use() {
+    fn a_scope_is_resolved() {
         // Index 1 is the loopback interface wherever there is one.
         let endpoint = Endpoint::parse("[fe80::77%1]:9100").unwrap();
         match &endpoint.resolve().unwrap()[..] {

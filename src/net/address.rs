@@ -16,7 +16,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_mapped_ipv4_address_changes() {
+    fn only_ipv4_mapped_addresses_change() {
         for (reported, shown) in [
             ("[::ffff:192.168.1.7]:80", "192.168.1.7:80"),
             ("192.168.1.7:80", "192.168.1.7:80"),

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_client_is_idle_once_a_look_after_a_moment_has_shown_nothing() {
+    fn a_silent_client_is_idle_after_a_grace_period_and_a_fruitless_peek() {
         let (mut machine, start) = reading(Options::new().idle_timeout(SECOND).close_timeout(None));
         assert_eq!(until(machine.next(1, None, start)), Some(start + SECOND));
         assert_eq!(until(machine.next(1, None, start + SECOND)), Some(start + SECOND + MOMENT));
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_that_was_paused_has_a_moment_to_answer() {
+    fn an_application_that_was_paused_has_a_grace_period_to_answer() {
         let (mut machine, start) = reading(Options::new().close_timeout(SECOND));
         machine.apply(1, Event::Fin, start);
         let late = start + 5 * SECOND;
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_stalls_although_it_is_in_doubt_whether_it_has_gone() {
+    fn a_client_can_stall_while_its_close_timeout_is_in_doubt() {
         let options = Options::new().idle_timeout(3 * SECOND).close_timeout(SECOND).read_on_demand(true);
         let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
         let mut machine = Machine::new(&options, nobody, start);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_has_left_is_gone_although_nobody_has_heard_of_it() {
+    fn a_client_that_left_before_it_was_announced_is_timed_out() {
         let options = Options::new().close_timeout(SECOND).read_on_demand(true);
         let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
         let mut machine = Machine::new(&options, nobody, start);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_timeout_counts_although_other_timeouts_are_in_doubt() {
+    fn the_session_timeout_applies_while_other_timeouts_are_in_doubt() {
         let options = Options::new().idle_timeout(SECOND).session_timeout(3 * SECOND);
         let (mut machine, start) = reading(options);
         for millis in (1000..3000).step_by(50) {
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_a_session_when_its_time_is_up_although_other_timeouts_are_in_doubt() {
+    fn a_stop_ends_a_session_in_time_while_other_timeouts_are_in_doubt() {
         let (mut machine, start) = reading(Options::new().idle_timeout(SECOND));
         machine.close_output(1, crate::state::account::Output::HalfClosing);
         machine.stop(start + SECOND); // and the stop timeout, another second

@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lent_session_is_ended_by_nothing_that_happens_on_its_connection() {
+    fn events_of_its_connection_do_not_end_a_lent_session() {
         use Event::*;
         for event in EVENTS {
             let ends = Phase::Lent.after(event) != Phase::Lent;
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_never_comes_back_to_an_earlier_phase() {
+    fn a_session_never_returns_to_an_earlier_phase() {
         let rank = |phase| match phase {
             Phase::Open => 0,
             Phase::ClientDone | Phase::WriteFailed | Phase::Lent => 1,

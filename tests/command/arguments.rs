@@ -169,7 +169,7 @@ fn the_listen_address_is_a_port_or_an_address_and_a_port() {
 }
 
 #[test]
-fn options_may_stand_before_or_after_the_name_of_the_command() {
+fn options_may_precede_or_follow_the_name_of_the_command() {
     for arguments in [
         &["-1", "echo"][..],
         &["echo", "-1"],
@@ -262,7 +262,7 @@ mod listener {
     }
 
     #[test]
-    fn standard_input_that_is_no_listening_socket_is_a_usage_error() {
+    fn standard_input_that_is_not_a_listening_socket_is_a_usage_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = connect(listener.local_addr().unwrap());
         let (unix, _other) = UnixStream::pair().unwrap();
@@ -326,7 +326,7 @@ mod listener {
 
     /// inetd's `wait`, and systemd's `StandardInput=socket` alone.
     #[test]
-    fn a_process_whose_standard_error_is_the_listener_survives_a_line_on_it() {
+    fn a_process_survives_writing_to_a_standard_error_that_is_the_listener() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let passed = || OwnedFd::from(listener.try_clone().unwrap());
@@ -339,7 +339,7 @@ mod listener {
     }
 
     #[test]
-    fn a_standard_output_that_is_the_listener_is_a_usage_error_for_pipe() {
+    fn pipe_with_the_listener_as_standard_output_is_a_usage_error() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let passed = || OwnedFd::from(listener.try_clone().unwrap());
         let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));

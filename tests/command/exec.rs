@@ -68,7 +68,7 @@ fn figure(line: &str, words: &str) -> usize {
 }
 
 #[test]
-fn exec_cat_gives_64_mib_back() {
+fn exec_cat_echoes_64_mib() {
     let exec = start(&["exec", "--", "cat"], |_| {});
     let sent = pattern(1, 64 << 20);
     assert_same(&through(&mut connect(exec.addr), &sent), &sent);
@@ -111,7 +111,7 @@ fn exec_delivers_all_output_of_a_process_that_ignores_its_input() {
 }
 
 #[test]
-fn exec_runs_a_process_for_each_of_a_thousand_clients_and_leaves_none() {
+fn exec_runs_a_process_for_each_of_a_thousand_clients_and_leaves_no_zombie() {
     let exec = start(&["exec", "--", "cat"], |_| {});
     for number in 0..1000 {
         let line = format!("client {number}");
@@ -133,7 +133,7 @@ fn children(running: &Running) -> String {
 }
 
 #[test]
-fn a_process_that_ignores_everything_is_asked_to_end_and_then_killed_and_the_log_says_so() {
+fn a_process_that_ignores_sigterm_is_killed_and_both_signals_are_logged() {
     // SIGTERM is sent by `kill`, or by a shell, or by nothing.
     let shell_only = Scratch::new("path");
     std::fs::create_dir(&shell_only.0).unwrap();
@@ -193,7 +193,7 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
 /// A process that was killed can be slow to end. Here a stopped tracer keeps its end to itself.
 #[cfg(target_os = "linux")]
 #[test]
-fn exec_reaps_a_process_that_ends_late_although_nobody_connects_again() {
+fn exec_reaps_a_process_that_ends_late_even_if_nobody_connects_again() {
     let script = "trap '' TERM HUP; echo $$; exec sleep 100";
     let times = ["--close-timeout", "300ms", "--exit-timeout", "300ms"];
     let exec = start(&[&times[..], &["exec", "--", "sh", "-c", script]].concat(), |_| {});
@@ -230,7 +230,7 @@ fn exec_of_a_program_that_cannot_be_started_is_logged_and_ends_that_session() {
 }
 
 #[test]
-fn exec_closes_although_a_background_process_holds_the_output_open() {
+fn exec_closes_the_session_even_if_a_background_process_holds_the_output_open() {
     let exec = start(&["exec", "--", "sh", "-c", "sleep 90 & echo done"], |_| {});
     let mut client = connect(exec.addr);
     assert_eq!(rest(&mut client), b"done\n");
@@ -283,7 +283,7 @@ fn a_client_whose_process_reads_nothing_can_be_replaced() {
 }
 
 #[test]
-fn a_process_that_reads_nothing_but_goes_on_writing_is_not_stalled() {
+fn a_process_that_reads_nothing_but_keeps_writing_is_not_stalled() {
     let script = "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 0.2; echo $i; done";
     let exec = start(&["--idle-timeout", "1", "exec", "--", "sh", "-c", script], |_| {});
     let mut client = connect(exec.addr);
@@ -294,7 +294,7 @@ fn a_process_that_reads_nothing_but_goes_on_writing_is_not_stalled() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_grandchild_that_holds_the_process_s_ends_keeps_no_descriptor_and_no_thread() {
+fn a_grandchild_that_inherits_the_socket_pair_leaks_no_descriptor_or_thread() {
     let exec = start(&["exec", "--", "sh", "-c", "sleep 90 & echo hi"], |_| {});
     let before = descriptors(&exec.id());
     assert_eq!(rest(&mut connect(exec.addr)), b"hi\n");
@@ -303,7 +303,7 @@ fn a_grandchild_that_holds_the_process_s_ends_keeps_no_descriptor_and_no_thread(
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_that_reads_late_gets_everything_that_the_process_wrote_before_it_ended() {
+fn a_slow_client_receives_everything_that_the_process_wrote_before_it_exited() {
     // Writes until all buffers are full, then ends, and tells on standard error how much it wrote.
     // In the foreground `timeout` sends one signal. Otherwise it sends two, and the second kills a `dd` that has not told yet.
     let dd = ["exec", "--", "timeout", "--foreground", "-s", "INT", "0.3", "dd", "if=/dev/zero", "bs=1000"];
@@ -325,7 +325,7 @@ fn a_client_that_reads_late_gets_everything_that_the_process_wrote_before_it_end
 }
 
 #[test]
-fn exec_loses_nothing_and_says_nothing_if_its_parent_ignores_sigchld() {
+fn exec_works_and_logs_no_error_if_its_parent_ignores_sigchld() {
     // Not `sh`: that of Debian does not pass this on.
     let mut command = Command::new("bash");
     let run = "trap '' CHLD; exec \"$0\" -1 -l 0 exec -- head -c 3000000 /dev/zero";
@@ -347,7 +347,7 @@ fn exec_loses_nothing_and_says_nothing_if_its_parent_ignores_sigchld() {
 }
 
 #[test]
-fn exec_connects_standard_error_if_told() {
+fn exec_connects_standard_error_with_the_option() {
     for arguments in [&["--stderr", "exec"][..], &["exec", "--stderr", "--"]] {
         let script = &["sh", "-c", "echo out; echo err >&2"];
         let exec = start(&[arguments, script].concat(), |_| {});
@@ -370,7 +370,7 @@ fn once_exits_with_1_if_the_process_fails() {
 }
 
 #[test]
-fn once_exits_with_0_if_a_process_ends_because_its_client_has_left() {
+fn once_exits_with_0_if_a_process_fails_after_its_client_has_left() {
     let mut exec = start(&["--once", "--exit-timeout", "50ms", "exec", "cat", "/dev/zero"], |_| {});
     let mut client = connect(exec.addr);
     client.read_exact(&mut [0; 1000]).unwrap();
@@ -379,7 +379,7 @@ fn once_exits_with_0_if_a_process_ends_because_its_client_has_left() {
 }
 
 #[test]
-fn exec_of_a_path_that_does_not_exist_is_an_error_at_the_start() {
+fn exec_of_a_path_that_does_not_exist_fails_at_startup() {
     for path in ["/no/such/program", "./no-such-program", "/"] {
         let output = command().args(["-l", "0", "exec", path]).assert().code(1).get_output().clone();
         let said = String::from_utf8(output.stderr).unwrap();
@@ -391,7 +391,7 @@ fn exec_of_a_path_that_does_not_exist_is_an_error_at_the_start() {
 // --- how a process ends ---
 
 #[test]
-fn a_process_gets_everything_although_its_client_is_taken_for_gone() {
+fn a_process_receives_everything_even_if_its_client_has_been_timed_out() {
     // More than its socket holds.
     let sent = pattern(3, 600_000);
     let file = Scratch::new("gone");
@@ -406,7 +406,7 @@ fn a_process_gets_everything_although_its_client_is_taken_for_gone() {
 }
 
 #[test]
-fn a_process_may_finish_its_work_for_a_client_that_has_closed_before_the_session_was_idle() {
+fn a_process_may_finish_its_work_if_its_client_closed_before_the_idle_timeout() {
     let file = Scratch::new("idle");
     let exec = shell(&["--idle-timeout", "200ms"], "sleep 0.5; exec cat >\"$0\"", &file);
     connect(exec.addr).write_all(b"all of it").unwrap();
@@ -415,7 +415,7 @@ fn a_process_may_finish_its_work_for_a_client_that_has_closed_before_the_session
 }
 
 #[test]
-fn a_process_that_goes_on_answering_gets_everything_although_its_client_has_reset() {
+fn a_process_that_keeps_answering_receives_everything_even_if_its_client_has_reset() {
     let sent = pattern(4, 600_000);
     let file = Scratch::new("reset");
     let exec = shell(&[], "echo hi; sleep 0.3; exec tee \"$0\"", &file);
@@ -431,7 +431,7 @@ fn a_process_that_goes_on_answering_gets_everything_although_its_client_has_rese
 }
 
 #[test]
-fn a_client_that_has_closed_is_not_gone_while_its_process_takes_its_bytes() {
+fn a_client_that_has_closed_is_not_timed_out_while_its_process_reads() {
     let script =
         "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do head -c 65536 >/dev/null; sleep 0.1; done";
     let exec = start(&["--close-timeout", "1", "exec", "--", "sh", "-c", script], |_| {});
@@ -454,7 +454,7 @@ fn a_process_whose_client_has_left_may_finish_its_work() {
 }
 
 #[test]
-fn a_process_that_works_for_longer_than_the_exit_timeout_can_clean_up() {
+fn a_process_that_exceeds_the_exit_timeout_can_clean_up() {
     let file = Scratch::new("lock");
     let script =
         "trap 'rm \"$0\"; exit' TERM; echo lock >\"$0\"; echo hi; while :; do sleep 0.05; echo ho; done";
@@ -474,7 +474,7 @@ fn a_process_that_works_for_longer_than_the_exit_timeout_can_clean_up() {
 }
 
 #[test]
-fn a_process_is_asked_to_end_at_once_if_the_server_has_ended_its_session() {
+fn a_process_gets_sigterm_at_once_if_the_server_has_ended_its_session() {
     for (option, value) in
         [("--idle-timeout", "200ms"), ("--session-timeout", "200ms"), ("--busy", "replace")]
     {
@@ -494,7 +494,7 @@ fn a_process_is_asked_to_end_at_once_if_the_server_has_ended_its_session() {
 }
 
 #[test]
-fn the_log_says_what_a_process_that_had_to_end_has_not_read() {
+fn the_log_says_how_much_a_terminated_process_has_not_read() {
     for (count, end) in [
         (1000, "has not read all of the 1000 bytes from its client"),
         (600_000, " of the 600000 bytes from its client"),
@@ -522,7 +522,7 @@ fn the_log_says_what_a_process_that_had_to_end_has_not_read() {
 }
 
 #[test]
-fn the_next_client_waits_for_the_process_of_one_that_has_left() {
+fn the_next_client_waits_until_the_previous_process_has_ended() {
     let file = Scratch::new("next");
     let times = ["--close-timeout", "200ms", "--idle-timeout", "200ms"];
     let exec = shell(&times, "echo hi; cat >>\"$0\"; sleep 0.6", &file);
@@ -539,7 +539,7 @@ fn the_next_client_waits_for_the_process_of_one_that_has_left() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn while_the_server_is_stopped_no_time_counts_against_a_process() {
+fn time_in_which_the_server_is_paused_does_not_count_against_a_process() {
     let sent = pattern(5, 600_000);
     let file = Scratch::new("stopped");
     let times = ["--close-timeout", "200ms", "--exit-timeout", "1"];
@@ -558,7 +558,7 @@ fn while_the_server_is_stopped_no_time_counts_against_a_process() {
 }
 
 #[test]
-fn a_session_goes_on_as_long_as_a_background_process_moves_bytes() {
+fn a_session_continues_while_a_background_process_transfers_bytes() {
     // It is told apart from one that only holds the output by a silence of 2 s.
     let script = "(for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done) & exit 0";
     let answering = start(&["exec", "--", "sh", "-c", script], |_| {});
@@ -577,7 +577,7 @@ fn a_session_goes_on_as_long_as_a_background_process_moves_bytes() {
 
 /// Only the direct child is ours to signal. This is the README's recipe.
 #[test]
-fn a_shell_that_leads_its_own_session_passes_the_signal_on_to_its_pipeline() {
+fn the_pipeline_recipe_passes_sigterm_on_to_every_process() {
     let file = Scratch::new("pipeline");
     std::fs::write(&file.0, "one\n").unwrap();
     let script = r#"trap 'trap - TERM; kill 0' TERM; tail -f "$0" | grep --line-buffered one & wait"#;
@@ -596,7 +596,7 @@ fn a_shell_that_leads_its_own_session_passes_the_signal_on_to_its_pipeline() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn running_out_of_memory_for_a_relay_s_buffer_ends_that_session_only() {
+fn running_out_of_memory_for_a_relay_buffer_ends_only_that_session() {
     let file = Scratch::new("memory");
     let script = "echo hi; until [ -e \"$0\" ]; do sleep 0.01; done; exec cat /dev/zero";
     let exec = start(&["exec", "--", "sh", "-c", script, file.path()], |command| {

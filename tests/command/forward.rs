@@ -112,7 +112,7 @@ fn forward_connects_ncat_to_socat() {
 }
 
 #[test]
-fn forward_drops_a_client_with_a_reset_if_the_target_cannot_be_reached() {
+fn forward_resets_a_client_if_the_target_cannot_be_reached() {
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let forward = start(&["forward", &closed.to_string()], |_| {});
     for _ in 0..3 {
@@ -159,7 +159,7 @@ fn forward_ends_the_session_when_either_side_resets() {
 }
 
 #[test]
-fn forward_serves_the_next_client_although_the_target_keeps_the_old_connection_open() {
+fn forward_serves_the_next_client_even_if_the_target_keeps_the_old_connection_open() {
     let target = TcpListener::bind("127.0.0.1:0").unwrap();
     let forward = start(&["forward", &target.local_addr().unwrap().to_string()], |_| {});
     let mut kept = Vec::new();
@@ -233,7 +233,7 @@ fn clients_that_give_up_on_a_target_that_does_not_answer_leave_no_threads() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_connection_to_the_target_for_a_client_that_was_replaced_meanwhile_goes_to_the_next_client() {
+fn a_target_connection_dialled_for_a_replaced_client_is_used_for_the_next_one() {
     let (target, addr) = target();
     let filling = fill_backlog(&target);
     let filling: Vec<_> = filling.iter().map(|stream| stream.local_addr().unwrap()).collect();
@@ -258,7 +258,7 @@ fn a_connection_to_the_target_for_a_client_that_was_replaced_meanwhile_goes_to_t
 }
 
 #[test]
-fn forward_holds_a_client_back_until_a_late_target_can_be_reached() {
+fn forward_keeps_a_client_waiting_until_a_late_target_can_be_reached() {
     let addr = free_address().to_string();
     let forward = start(&["--retry", "50s", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
@@ -292,7 +292,7 @@ fn forward_resets_a_client_that_has_sent_its_whole_job_if_the_target_cannot_be_r
 }
 
 #[test]
-fn a_second_client_is_told_at_once_while_the_first_one_waits_for_the_target() {
+fn a_second_client_is_refused_at_once_while_the_first_one_waits_for_the_target() {
     let addr = free_address().to_string();
     let forward = start(&["--busy-message", "busy", "--retry", "1h", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
@@ -307,7 +307,7 @@ fn a_second_client_is_told_at_once_while_the_first_one_waits_for_the_target() {
 }
 
 #[test]
-fn the_target_is_no_longer_tried_for_a_client_that_was_replaced() {
+fn retries_end_when_the_client_is_replaced() {
     let addr = free_address().to_string();
     let forward = start(&["--busy", "replace", "--retry", "1h", "forward", &addr], |_| {});
     let mut kept = Vec::new();
@@ -331,7 +331,7 @@ fn a_reset_by_the_target_aborts_the_session() {
 }
 
 #[test]
-fn an_answer_that_came_before_a_reset_by_the_target_is_delivered() {
+fn an_answer_received_before_a_reset_by_the_target_is_delivered() {
     let (target, addr) = target();
     let forward = start(&["forward", &addr], |_| {});
     let mut client = connect(forward.addr);
@@ -344,7 +344,7 @@ fn an_answer_that_came_before_a_reset_by_the_target_is_delivered() {
 }
 
 #[test]
-fn forward_closes_its_connection_to_the_target_before_it_makes_the_next_one() {
+fn forward_closes_its_connection_to_the_target_before_it_dials_again() {
     let (listener, addr) = target();
     let forward = start(&["--busy", "replace", "forward", &addr], |_| {});
     let mut kept = Vec::new();
@@ -391,7 +391,7 @@ fn clients_that_connect_again_after_the_target_has_closed_are_served() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_link_local_address_with_its_interface_works_as_target_and_to_listen_on() {
+fn a_link_local_address_with_its_interface_works_as_target_and_for_listening() {
     let target = "[fe80::77%eth0]:9100";
     let setup = format!(
         "ip link add eth0 type veth peer name eth1; ip link set eth0 up; ip link set eth1 up;
@@ -413,7 +413,7 @@ fn a_link_local_address_with_its_interface_works_as_target_and_to_listen_on() {
 /// the socket to itself. Here there is no other port to give.
 #[cfg(target_os = "linux")]
 #[test]
-fn a_target_that_is_the_dialling_socket_itself_is_refused() {
+fn a_socket_that_connects_to_itself_is_not_taken_for_the_target() {
     let setup = "echo 40000 40000 >/proc/sys/net/ipv4/ip_local_port_range";
     let mut command = match network::alone_in_network(setup) {
         Some(command) => command,
@@ -447,7 +447,7 @@ fn without_name_server(arguments: &[&str]) -> Option<Running> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_name_server_that_does_not_answer_does_not_hold_the_command_after_its_client_has_left() {
+fn a_name_server_that_does_not_answer_does_not_block_the_command_after_its_client_has_left() {
     let mut forward =
         match without_name_server(&["--once", "--close-timeout", "200ms", "forward", "printer.test:9100"]) {
             Some(forward) => forward,
@@ -482,7 +482,7 @@ fn clients_that_come_and_go_share_one_attempt_to_reach_the_target() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_client_that_resets_does_not_keep_the_slot_while_the_target_is_tried() {
+fn a_client_that_resets_loses_the_slot_while_the_target_is_dialled() {
     let addr = free_address().to_string();
     let forward = start(&["--close-timeout", "200ms", "--retry", "1h", "forward", &addr], |_| {});
     if !installed("socat") {

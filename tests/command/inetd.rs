@@ -22,7 +22,7 @@ fn answer(addr: SocketAddr) -> String {
 }
 
 #[test]
-fn the_process_of_inetd_has_the_connection_itself_as_its_standard_input_and_output() {
+fn inetd_gives_the_process_the_connection_as_standard_input_and_output() {
     let report = "use Socket; ($p, $a) = sockaddr_in(getpeername(STDIN)); print inet_ntoa($a), qq(:$p )";
     let report = format!(
         "{report}, (stat STDIN)[1] == (stat STDOUT)[1] ? 1 : 0, (stat STDERR)[1] == (stat STDIN)[1] ? 1 : 0"
@@ -39,7 +39,7 @@ fn the_process_of_inetd_has_the_connection_itself_as_its_standard_input_and_outp
 }
 
 #[test]
-fn the_process_of_inetd_learns_who_its_client_is() {
+fn inetd_passes_both_addresses_in_the_environment() {
     let server = inetd(&[], &["sh", "-c", "echo $TCPREMOTEIP $TCPREMOTEPORT"]);
     let mut client = connect(server.addr);
     let port = client.local_addr().unwrap().port();
@@ -48,7 +48,7 @@ fn the_process_of_inetd_learns_who_its_client_is() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn neither_the_server_nor_a_process_of_inetd_keeps_a_handle_of_another_connection() {
+fn with_inetd_neither_server_nor_process_holds_another_connection() {
     let server = inetd(&[], &["ls", "-l", "/proc/self/fd"]);
     let before = descriptors(&server.id());
     for _ in 0..20 {
@@ -59,7 +59,7 @@ fn neither_the_server_nor_a_process_of_inetd_keeps_a_handle_of_another_connectio
 }
 
 #[test]
-fn bytes_pass_a_process_of_inetd_whole_in_both_directions() {
+fn inetd_loses_no_bytes_in_either_direction() {
     let server = inetd(&[], &["cat"]);
     let sent = pattern(1, 10_000_000);
     assert_same(&through(&mut connect(server.addr), &sent), &sent);
@@ -68,7 +68,7 @@ fn bytes_pass_a_process_of_inetd_whole_in_both_directions() {
 }
 
 #[test]
-fn a_process_of_inetd_may_block_for_as_long_as_its_client_does_not_read() {
+fn with_inetd_a_process_may_block_for_as_long_as_its_client_does_not_read() {
     let server = inetd(&[], &["head", "-c", "20000000", "/dev/zero"]);
     let mut client = connect(server.addr);
     thread::sleep(Duration::from_millis(200)); // longer than the server's own write timeout, in which it is blocked
@@ -76,14 +76,14 @@ fn a_process_of_inetd_may_block_for_as_long_as_its_client_does_not_read() {
 }
 
 #[test]
-fn a_client_that_closes_and_returns_at_once_is_served_by_inetd() {
+fn inetd_serves_a_client_that_closes_and_returns_at_once() {
     let server = inetd(&[], &["cat"]);
     let served = (0..50).filter(|_| ping(&mut connect(server.addr)).is_ok()).count();
     assert_eq!(served, 50);
 }
 
 #[test]
-fn a_client_that_closes_its_side_without_a_word_is_answered_by_inetd() {
+fn inetd_answers_a_client_that_half_closes_without_sending_anything() {
     let server = inetd(&["--busy", "wait"], &["echo", "noon"]);
     let addr = server.addr;
     thread::scope(|scope| {
@@ -94,7 +94,7 @@ fn a_client_that_closes_its_side_without_a_word_is_answered_by_inetd() {
 }
 
 #[test]
-fn a_newcomer_is_refused_by_inetd_when_the_handover_time_is_up_and_the_process_still_runs() {
+fn inetd_refuses_a_newcomer_after_the_handover_time_if_the_process_still_runs() {
     let server = inetd(&["--handover", "50ms", "--busy-message", "later"], &["cat"]);
     let mut first = connect(server.addr);
     ping(&mut first).unwrap();
@@ -103,7 +103,7 @@ fn a_newcomer_is_refused_by_inetd_when_the_handover_time_is_up_and_the_process_s
 }
 
 #[test]
-fn a_newcomer_under_replace_ends_a_process_of_inetd_that_would_not_end() {
+fn with_inetd_and_replace_a_newcomer_ends_a_process_that_keeps_running() {
     let server = inetd(&["--busy", "replace"], &["sh", "-c", "echo hello; exec sleep 1000"]);
     for _ in 0..2 {
         let mut client = connect(server.addr);
@@ -114,7 +114,7 @@ fn a_newcomer_under_replace_ends_a_process_of_inetd_that_would_not_end() {
 }
 
 #[test]
-fn the_session_timeout_ends_a_process_of_inetd() {
+fn with_inetd_the_session_timeout_ends_the_process() {
     let server = inetd(&["--session-timeout", "100ms"], &["cat"]);
     let mut client = connect(server.addr);
     assert!(rest(&mut client).is_empty());
@@ -124,7 +124,7 @@ fn the_session_timeout_ends_a_process_of_inetd() {
 }
 
 #[test]
-fn the_end_of_a_process_of_inetd_is_the_end_of_the_session_and_its_status_is_logged() {
+fn with_inetd_the_exit_of_the_process_ends_the_session_and_its_status_is_logged() {
     let mut server = inetd(&["--once"], &["sh", "-c", "read word; echo $word; exit 3"]);
     let mut client = connect(server.addr);
     client.write_all(b"hello\nand more that it does not read\n").unwrap();
@@ -134,7 +134,7 @@ fn the_end_of_a_process_of_inetd_is_the_end_of_the_session_and_its_status_is_log
 }
 
 #[test]
-fn a_process_of_inetd_that_cannot_be_started_is_logged_and_its_client_is_cut() {
+fn with_inetd_a_process_that_cannot_be_started_is_logged_and_its_client_is_disconnected() {
     let server = inetd(&[], &["no-such-program"]);
     assert!(rest(&mut connect(server.addr)).is_empty());
     let line = server.line_with("cannot start");
@@ -144,7 +144,7 @@ fn a_process_of_inetd_that_cannot_be_started_is_logged_and_its_client_is_cut() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_process_of_inetd_that_leaves_the_connection_non_blocking_does_not_make_the_server_spin() {
+fn with_inetd_a_connection_left_non_blocking_does_not_make_the_server_spin() {
     if Command::new("perl").arg("-v").output().is_err() {
         return skipped("perl is not installed");
     }
@@ -160,7 +160,7 @@ fn a_process_of_inetd_that_leaves_the_connection_non_blocking_does_not_make_the_
 }
 
 #[test]
-fn options_about_bytes_that_the_server_does_not_see_are_usage_errors_with_inetd() {
+fn with_inetd_buffer_and_byte_timeout_options_are_usage_errors() {
     // If they were none, the server would find its port taken.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();

@@ -42,7 +42,7 @@ fn refusals_are_summarised_once_a_second() {
 }
 
 #[test]
-fn clients_that_come_and_go_in_a_storm_are_summarised_once_a_second() {
+fn a_burst_of_clients_is_summarised_once_a_second() {
     const CLIENTS: u64 = 2000;
     let echo = start(&["--busy", "replace", "echo"], |_| {});
     let began = Instant::now();
@@ -75,7 +75,7 @@ fn clients_that_come_and_go_in_a_storm_are_summarised_once_a_second() {
 }
 
 #[test]
-fn a_few_clients_a_second_have_a_line_for_each_event() {
+fn without_a_burst_every_event_has_a_line() {
     let echo = start(&["echo"], |_| {});
     for _ in 0..10 {
         let client = connect(echo.addr);
@@ -87,7 +87,7 @@ fn a_few_clients_a_second_have_a_line_for_each_event() {
 }
 
 #[test]
-fn complaints_about_clients_in_a_storm_are_summarised() {
+fn complaints_in_a_burst_of_clients_are_summarised() {
     let target = free_address().to_string();
     let forward = start(&["forward", &target], |_| {});
     const CLIENTS: u64 = 200;
@@ -230,7 +230,7 @@ fn the_last_refusals_are_summarised_before_the_command_exits() {
 
 #[cfg(unix)]
 #[test]
-fn a_blocked_standard_error_does_not_delay_the_end() {
+fn a_blocked_standard_error_does_not_delay_the_exit() {
     use std::os::unix::io::OwnedFd;
     use std::os::unix::net::UnixStream;
     let addr = free_address();

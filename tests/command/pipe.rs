@@ -35,7 +35,7 @@ fn pipe_carries_64_mib_both_ways_and_exits_after_its_client_with_once() {
 }
 
 #[test]
-fn pipe_delivers_an_answer_that_comes_after_the_clients_half_close() {
+fn pipe_delivers_an_answer_after_the_clients_half_close() {
     let mut pipe = start(&["pipe"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
     });
@@ -104,7 +104,7 @@ fn pipe_half_closes_the_connected_client_at_the_end_of_standard_input() {
 }
 
 #[test]
-fn pipe_serves_the_next_client_after_a_reset_by_one_that_had_stopped_reading() {
+fn pipe_serves_the_next_client_after_a_reset_by_a_client_that_had_stopped_reading() {
     let pipe = start(&["pipe"], |command| {
         command.stdin(std::fs::File::open("/dev/zero").unwrap()).stdout(Stdio::null());
     });
@@ -163,7 +163,7 @@ fn pipe_waits_for_an_answer_in_pieces() {
 /// room, gets processor time again.
 #[cfg(target_os = "linux")]
 #[test]
-fn pipe_does_not_end_a_session_while_it_holds_bytes_for_the_client() {
+fn pipe_does_not_end_a_session_while_bytes_are_queued_for_the_client() {
     let bytes = pattern(1, 24 << 20);
     let input = Scratch::new("in-hand", &bytes);
     let pipe = start(&["pipe"], |command| {
@@ -241,7 +241,7 @@ fn pipe_connects_clients_to_a_serial_device() {
 }
 
 #[test]
-fn pipe_recv_only_never_ends_the_direction_to_the_client() {
+fn pipe_recv_only_never_half_closes_the_connection() {
     let mut pipe = start(&["-1", "pipe", "--recv-only"], |command| {
         command.stdout(Stdio::piped()); // standard input is at its end
     });
@@ -325,7 +325,7 @@ fn pipe_send_only_exits_with_0_at_the_end_of_standard_input_if_nothing_is_left()
 }
 
 #[test]
-fn pipe_send_only_serves_what_is_left_at_the_end_of_standard_input_and_exits_with_0() {
+fn pipe_send_only_delivers_the_rest_after_the_end_of_standard_input_and_exits_with_0() {
     let all = pattern(9, 3 << 20);
     for earlier_clients in [0, 1, 5] {
         let (mut pipe, mut stdin) = send_only();
@@ -349,7 +349,7 @@ fn pipe_send_only_serves_what_is_left_at_the_end_of_standard_input_and_exits_wit
 }
 
 #[test]
-fn the_end_of_standard_input_is_a_line_in_the_log() {
+fn the_end_of_standard_input_is_logged() {
     let pipe = start(&["pipe"], |_| {});
     assert_eq!(pipe.line(), "standard input has ended; clients can still send");
     // It is no error.
@@ -359,7 +359,7 @@ fn the_end_of_standard_input_is_a_line_in_the_log() {
 // --- live ---
 
 #[test]
-fn pipe_live_discards_what_comes_while_nobody_is_connected() {
+fn pipe_live_discards_input_while_nobody_is_connected() {
     let mut pipe = start(&["pipe", "--live"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
     });

@@ -85,7 +85,7 @@ fn replies_to_a_departed_client_are_returned_to_the_sender() {
 }
 
 #[test]
-fn a_client_that_has_gone_cannot_end_the_session_of_the_next_one() {
+fn the_handle_of_a_departed_client_cannot_end_the_next_session() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let gone = connect(server.local_addr());
     let first = next_client(&server, &gone);
@@ -264,7 +264,7 @@ fn bytes_received_after_finish_do_not_reach_the_outbox() {
 }
 
 #[test]
-fn bytes_received_after_finish_are_discarded_although_the_application_has_yet_to_receive_the_end() {
+fn bytes_received_after_finish_are_discarded_before_the_application_receives_the_end() {
     let server = Options::new().depth(1 << 16).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());

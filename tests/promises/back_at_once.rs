@@ -28,7 +28,7 @@ fn a_client_that_closes_and_connects_again_at_once_is_served_under_drop() {
 }
 
 #[test]
-fn a_client_that_closes_and_connects_again_at_once_is_served_under_a_message() {
+fn a_client_that_closes_and_connects_again_at_once_is_served_under_tell() {
     for closing in CLOSINGS {
         let echo = echo(Options::new().busy(Busy::tell("busy")).handover(NEVER));
         visit_a_thousand_times(echo.addr, closing, b"busy");
@@ -38,7 +38,7 @@ fn a_client_that_closes_and_connects_again_at_once_is_served_under_a_message() {
 /// Here the kernel decides, and it refuses until the server has read the FIN and listens again, which may take longer
 /// than a client on the same machine needs to come back. But whoever it lets in is served.
 #[test]
-fn a_client_that_closes_and_is_connected_again_is_served_under_refuse() {
+fn a_client_that_closes_and_gets_connected_again_is_served_under_refuse() {
     for closing in CLOSINGS {
         let echo = echo_on(&apart(), Options::new().busy(Busy::Refuse).handover(NEVER));
         let addr = echo.addr;
@@ -72,7 +72,7 @@ fn refusals(signals: &std::sync::mpsc::Receiver<Signal>) -> usize {
 }
 
 #[test]
-fn a_newcomer_that_meets_a_leaving_client_is_served_as_soon_as_the_slot_is_free() {
+fn a_newcomer_is_served_as_soon_as_a_leaving_client_frees_the_slot() {
     for policy in policies() {
         let server = Options::new().busy(policy).handover(NEVER).bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
@@ -93,7 +93,7 @@ fn a_newcomer_that_meets_a_leaving_client_is_served_as_soon_as_the_slot_is_free(
 }
 
 #[test]
-fn under_refuse_the_port_is_open_again_when_the_client_has_closed_although_it_is_still_served() {
+fn refuse_reopens_the_port_when_the_client_has_closed_even_if_it_is_still_served() {
     let server = Options::new().busy(Busy::Refuse).handover(NEVER).bind(apart()).unwrap();
     for _ in 0..20 {
         let (mut old, end) = leaving(&server);
@@ -114,7 +114,7 @@ fn under_refuse_the_port_is_open_again_when_the_client_has_closed_although_it_is
 }
 
 #[test]
-fn a_newcomer_that_meets_a_session_that_is_being_finished_is_served_after_it() {
+fn a_newcomer_is_served_after_a_session_that_is_being_finished() {
     for policy in policies() {
         let server = Options::new().busy(policy).handover(NEVER).bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
@@ -133,7 +133,7 @@ fn a_newcomer_that_meets_a_session_that_is_being_finished_is_served_after_it() {
 }
 
 #[test]
-fn a_newcomer_is_turned_away_when_the_handover_time_is_over_and_the_leaving_client_keeps_the_slot() {
+fn a_newcomer_is_refused_if_the_leaving_client_keeps_the_slot_beyond_the_handover_time() {
     for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
         let told: &[u8] = if matches!(policy, Busy::Tell(_)) { b"busy" } else { b"" };
         let server = Options::new().busy(policy.clone()).handover(SHORT).bind(apart()).unwrap();
@@ -161,7 +161,7 @@ fn a_newcomer_is_turned_away_when_the_handover_time_is_over_and_the_leaving_clie
 }
 
 #[test]
-fn a_second_newcomer_is_turned_away_once_the_first_one_is_served() {
+fn a_second_newcomer_is_refused_once_the_first_one_is_served() {
     let server = Options::new().handover(NEVER).bind("127.0.0.1:0").unwrap();
     let (mut old, end) = leaving(&server);
     let mut new = connect(server.local_addr());
@@ -185,7 +185,7 @@ fn a_newcomer_takes_the_place_of_a_leaving_client_at_once_under_replace() {
 }
 
 #[test]
-fn a_stop_waits_for_no_handover() {
+fn a_stop_does_not_wait_for_a_handover() {
     for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
         let options = Options::new().busy(policy).handover(NEVER).stop_timeout(SHORT);
         let mut server = options.bind(apart()).unwrap();

@@ -27,7 +27,7 @@ fn a_message_larger_than_the_inbox_is_accepted_once_the_inbox_is_empty() {
 }
 
 #[test]
-fn a_queued_message_is_accounted_by_its_capacity_and_not_by_its_length() {
+fn a_queued_message_counts_by_its_capacity_not_its_length() {
     let server = Options::new().buffer_size(1000).depth(4).bind("127.0.0.1:0").unwrap();
     let mut roomy = Vec::with_capacity(4000);
     roomy.push(b'x');
@@ -88,7 +88,7 @@ fn an_inbox_left_full_by_a_session_is_emptied_while_nobody_is_connected() {
 }
 
 #[test]
-fn all_senders_that_have_room_are_woken_even_if_they_wake_out_of_order() {
+fn all_senders_that_have_room_are_woken_even_if_they_wake_up_out_of_order() {
     const SENDERS: usize = 32;
     let server = roomy().bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());

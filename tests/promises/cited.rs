@@ -5,7 +5,7 @@ const PAGES: [(&str, usize); 2] =
     [(include_str!("../../src/guide/promises.md"), 12), (include_str!("../../src/guide/protocol.md"), 15)];
 
 #[test]
-fn each_test_that_the_guide_cites_is_in_the_file_that_it_names() {
+fn every_test_cited_by_the_guide_exists_in_the_named_file() {
     for (page, least) in PAGES {
         let spans: Vec<&str> = page.split('`').collect();
         // Code is at the odd places: a file, a colon, and the name of a test.

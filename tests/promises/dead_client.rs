@@ -215,7 +215,7 @@ fn a_slow_application_does_not_make_its_client_idle() {
 }
 
 #[test]
-fn no_time_is_counted_against_a_client_before_the_reader_reaches_it() {
+fn time_before_the_reader_reaches_a_client_does_not_count_as_idle() {
     let options = Options::new().busy(Busy::Replace).idle_timeout(LONG).depth(1);
     let mut server = options.bind("127.0.0.1:0").unwrap();
     let control = server.control();
@@ -305,7 +305,7 @@ fn a_client_that_goes_on_sending_is_disconnected_after_the_session_timeout() {
 // --- clients that have closed ---
 
 #[test]
-fn a_client_that_has_closed_and_moves_no_byte_is_gone_after_the_close_timeout() {
+fn a_client_that_has_closed_is_timed_out_after_the_close_timeout_without_a_byte() {
     let server = Options::new().close_timeout(SHORT).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     for _ in 0..3 {
@@ -329,7 +329,7 @@ fn ping_through(server: &SingleServer) {
 }
 
 #[test]
-fn the_close_timeout_begins_anew_with_each_byte() {
+fn each_byte_restarts_the_close_timeout() {
     let server = Options::new().close_timeout(LONG).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let (mut client, end) = leaving(&server);
@@ -349,7 +349,7 @@ fn the_close_timeout_begins_anew_with_each_byte() {
 }
 
 #[test]
-fn a_client_that_has_closed_may_take_a_long_answer_slowly() {
+fn a_client_that_has_closed_may_read_a_long_answer_slowly() {
     let server = Options::new().close_timeout(LONG).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let answer = pattern(3, 24 << 20);
@@ -368,7 +368,7 @@ fn a_client_that_has_closed_may_take_a_long_answer_slowly() {
 }
 
 #[test]
-fn a_client_that_has_closed_and_takes_nothing_of_its_answer_is_gone_and_all_of_it_accounted_for() {
+fn a_client_that_has_closed_and_does_not_read_is_timed_out_and_its_answer_counted() {
     let server = Options::new().close_timeout(SHORT).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let answer = vec![b'x'; 30 << 20];
@@ -383,7 +383,7 @@ fn a_client_that_has_closed_and_takes_nothing_of_its_answer_is_gone_and_all_of_i
 }
 
 #[test]
-fn without_a_close_timeout_a_client_that_has_closed_is_waited_for() {
+fn without_a_close_timeout_a_client_that_has_closed_keeps_the_slot() {
     let options = Options::new().close_timeout(SHORT).close_timeout(None);
     let server = options.bind("127.0.0.1:0").unwrap();
     let (mut client, end) = leaving(&server);
@@ -395,7 +395,7 @@ fn without_a_close_timeout_a_client_that_has_closed_is_waited_for() {
 }
 
 #[test]
-fn the_close_timeout_is_not_for_a_client_that_has_not_closed() {
+fn the_close_timeout_does_not_apply_before_the_client_has_closed() {
     let echo = echo(Options::new().close_timeout(SHORT));
     let mut client = connect(echo.addr);
     ping(&mut client).unwrap();
@@ -406,7 +406,7 @@ fn the_close_timeout_is_not_for_a_client_that_has_not_closed() {
 // Windows reports a reset only to a read or a write.
 #[cfg(not(windows))]
 #[test]
-fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_close_timeout() {
+fn a_reset_while_the_outbox_is_full_frees_the_slot_after_the_close_timeout() {
     let options = Options::new().close_timeout(SHORT).buffer_size(1000).depth(1);
     let server = options.bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
@@ -420,7 +420,7 @@ fn a_reset_that_meets_a_full_outbox_frees_the_slot_after_the_close_timeout() {
 }
 
 #[test]
-fn a_close_timeout_that_is_too_short_is_an_error_that_names_it() {
+fn the_error_for_a_close_timeout_that_is_too_short_names_it() {
     let error = Options::new().close_timeout(Duration::ZERO).bind("127.0.0.1:0").unwrap_err();
     assert!(error.to_string().contains("close timeout"), "{error}");
 }

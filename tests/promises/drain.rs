@@ -69,7 +69,7 @@ fn a_drain_stops_the_server_at_once_if_nobody_is_connected() {
 }
 
 #[test]
-fn a_drain_cuts_a_client_that_stays_when_its_time_is_up() {
+fn a_drain_disconnects_a_client_that_stays_when_its_time_is_up() {
     for policy in policies() {
         let mut served = served(Options::new().busy(policy).stop_timeout(SHORT));
         let start = Instant::now();
@@ -83,7 +83,7 @@ fn a_drain_cuts_a_client_that_stays_when_its_time_is_up() {
 }
 
 #[test]
-fn a_drain_ends_after_its_time_and_the_stops_for_a_client_that_does_not_read() {
+fn a_drain_ends_after_its_time_and_the_stop_timeout_if_the_client_does_not_read() {
     let server = Options::new().stop_timeout(SHORT).bind("127.0.0.1:0").unwrap();
     let (control, signals) = (server.control(), server.signal());
     let _client = connect(server.local_addr());
@@ -140,7 +140,7 @@ fn a_drain_does_not_extend_a_stop_or_another_drain() {
 }
 
 #[test]
-fn a_newcomer_that_waits_for_the_slot_is_turned_away_by_a_drain() {
+fn a_drain_refuses_a_newcomer_that_waits_for_the_slot() {
     let mut served = served(Options::new().busy(Busy::Wait));
     let mut newcomer = connect(served.addr);
     served.control.drain(Duration::MAX);
@@ -168,7 +168,7 @@ fn a_stop_after_a_drain_leaves_another_server_on_the_port_alone() {
 }
 
 #[test]
-fn drain_does_not_wait() {
+fn drain_returns_at_once() {
     let served = served(Options::new());
     let start = Instant::now();
     served.control.drain(Duration::MAX);

@@ -162,7 +162,7 @@ mod mud {
 }
 
 #[test]
-fn a_game_lets_players_log_in_whose_telnet_sends_more_than_text() {
+fn a_game_lets_telnet_clients_log_in_although_they_send_control_bytes() {
     let options = Options::new().busy(Busy::tell("Somebody is in the mine.\n")).idle_timeout(DEADLINE);
     let mut server = options.bind("127.0.0.1:0").unwrap();
     let (addr, control) = (server.local_addr(), server.control());
@@ -297,7 +297,7 @@ mod language_server {
 }
 
 #[test]
-fn a_language_server_reads_header_lines_and_then_the_bytes_that_they_announce() {
+fn a_language_server_reads_header_lines_and_then_the_body_that_they_announce() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let (addr, control) = (server.local_addr(), server.control());
     let serving = thread::spawn(move || server.serve(language_server::serve));
@@ -363,7 +363,7 @@ mod recorder {
 }
 
 #[test]
-fn a_flight_recorder_shows_the_last_lines_and_never_waits_for_a_client_that_does_not_read() {
+fn a_flight_recorder_shows_the_last_lines_and_never_waits_for_its_client() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let (addr, control) = (server.local_addr(), server.control());
     let recorder = Arc::new(Mutex::new(recorder::Recorder::default()));
@@ -410,7 +410,7 @@ mod graceful {
 }
 
 #[test]
-fn a_drain_from_another_thread_lets_the_last_client_ask_on() {
+fn a_drain_from_another_thread_lets_the_last_client_continue() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let (interrupt, interrupted) = mpsc::channel();
@@ -458,7 +458,7 @@ mod emulator {
 }
 
 #[test]
-fn one_loop_waits_for_the_client_and_for_events_and_sends_no_event_to_another_client() {
+fn one_loop_handles_client_and_events_and_sends_no_event_to_another_client() {
     let server = Options::new().handover(DEADLINE).bind("127.0.0.1:0").unwrap();
     let (addr, control) = (server.local_addr(), server.control());
     let (hit, hits) = mpsc::channel();
@@ -545,7 +545,7 @@ fn sums(session: &Session<'_>) -> io::Result<()> {
 }
 
 #[test]
-fn an_application_is_tested_without_a_thread_of_its_own() {
+fn an_application_can_be_tested_without_a_second_thread() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     client.write_all(b"1\n2\nx\n3\n").unwrap();
@@ -581,7 +581,7 @@ mod chain {
 }
 
 #[test]
-fn two_servers_are_chained_by_their_boxes() {
+fn two_servers_can_be_chained_through_inbox_and_outbox() {
     let (front, back) =
         (SingleServer::bind("127.0.0.1:0").unwrap(), SingleServer::bind("127.0.0.1:0").unwrap());
     let (addrs, controls): ([SocketAddr; 2], [Control; 2]) =
@@ -630,7 +630,7 @@ fn the_first_subscription_begins_with_the_first_client() {
 }
 
 #[test]
-fn the_first_subscription_tells_how_many_early_signals_it_has_missed() {
+fn the_first_subscription_reports_how_many_early_signals_it_missed() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let _first = connect(server.local_addr());
     becomes(true, || server.is_busy());

@@ -32,7 +32,7 @@ fn text(lines: impl Iterator<Item = std::io::Result<String>>) -> Vec<String> {
 }
 
 #[test]
-fn lines_that_are_short_enough_are_those_of_lines() {
+fn short_lines_are_the_same_as_those_of_bufread() {
     let mut random = Random(11);
     for round in 0..200 {
         let length = random.below(30) as usize;
@@ -44,7 +44,7 @@ fn lines_that_are_short_enough_are_those_of_lines() {
 }
 
 #[test]
-fn a_line_that_is_too_long_is_an_error_and_the_next_one_can_be_read() {
+fn a_line_that_is_too_long_is_an_error_and_the_next_line_can_be_read() {
     let cases: [(&str, usize, &[&str]); 10] = [
         ("abc\nde\n", 3, &["abc", "de"]),
         ("abc\r\nde\r\n", 3, &["abc", "de"]),
@@ -66,7 +66,7 @@ fn a_line_that_is_too_long_is_an_error_and_the_next_one_can_be_read() {
 }
 
 #[test]
-fn the_error_of_a_line_that_is_too_long_names_the_limit() {
+fn the_error_for_a_line_that_is_too_long_names_the_limit() {
     let error =
         session_with(b"0123456789\n", 0, |session| session.bounded_lines(9).next().unwrap().unwrap_err());
     assert_eq!(error.to_string(), "the line is longer than 9 bytes");

@@ -105,7 +105,7 @@ fn a_non_blocking_listener_is_made_blocking() {
 }
 
 #[test]
-fn a_listener_that_another_holder_makes_non_blocking_goes_on_at_once() {
+fn a_listener_that_another_process_makes_non_blocking_keeps_working() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let other_holder = listener.try_clone().unwrap();
     let server = Options::new().listen_on(listener).unwrap();

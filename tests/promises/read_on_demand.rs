@@ -43,7 +43,7 @@ fn ends_in_good_order(mut stream: TcpStream) {
 }
 
 #[test]
-fn an_abort_before_the_first_read_is_a_reset_for_a_client_that_has_sent_everything() {
+fn an_abort_before_the_first_read_resets_a_client_that_has_sent_everything() {
     for _ in 0..20 {
         let (server, client, mut stream) = announced(on_demand());
         stream.shutdown(Shutdown::Write).unwrap();
@@ -71,7 +71,7 @@ fn nothing_is_read_before_the_application_asks_and_everything_after_that() {
 }
 
 #[test]
-fn each_way_to_receive_asks_for_the_bytes() {
+fn each_receiving_method_asks_for_the_bytes() {
     let ways: [fn(&SingleServer) -> bool; 3] = [
         |server| server.outbox().recv().is_ok(),
         |server| server.outbox().recv_timeout(Duration::ZERO).is_ok(),
@@ -110,7 +110,7 @@ fn a_finish_before_the_first_read_is_an_orderly_end() {
 }
 
 #[test]
-fn a_client_that_is_replaced_before_the_first_read_makes_room() {
+fn a_client_can_be_replaced_before_the_first_read() {
     let (server, _, mut old) = announced(on_demand().busy(Busy::Replace));
     let new = connect(server.local_addr());
     rest(&mut old);
@@ -158,7 +158,7 @@ fn a_session_that_is_dropped_before_the_first_read_delivers_its_answer_to_a_clie
 }
 
 #[test]
-fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once() {
+fn a_client_that_leaves_without_sending_anything_before_the_first_read_frees_the_slot_at_once() {
     for _ in 0..8 {
         let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
@@ -175,7 +175,7 @@ fn a_client_that_leaves_without_a_word_before_the_first_read_makes_room_at_once(
 }
 
 #[test]
-fn a_client_that_leaves_without_a_word_before_the_application_hears_of_it_makes_room() {
+fn a_client_that_leaves_without_sending_anything_before_it_is_announced_frees_the_slot() {
     for policy in [Busy::Drop, Busy::Wait] {
         let options = on_demand().busy(policy).depth(1).close_timeout(None);
         let server = options.bind("127.0.0.1:0").unwrap();
@@ -189,7 +189,7 @@ fn a_client_that_leaves_without_a_word_before_the_application_hears_of_it_makes_
 }
 
 #[test]
-fn a_client_that_leaves_before_the_application_hears_of_it_makes_room_after_the_close_timeout() {
+fn a_client_that_leaves_before_it_is_announced_frees_the_slot_after_the_close_timeout() {
     for demand in [false, true] {
         let options = Options::new().read_on_demand(demand).depth(1).close_timeout(Duration::from_millis(80));
         let server = options.bind("127.0.0.1:0").unwrap();
@@ -209,7 +209,7 @@ fn connect_when_free(server: &SingleServer) -> TcpStream {
 }
 
 #[test]
-fn a_client_that_leaves_without_a_word_is_noticed_although_nobody_follows() {
+fn a_client_that_leaves_without_sending_anything_is_noticed_even_without_a_newcomer() {
     let server = on_demand().close_timeout(Duration::from_millis(80)).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     drop(connect(server.local_addr()));
@@ -231,7 +231,7 @@ fn a_connection_cannot_be_lent_on_windows_and_the_session_goes_on() {
 }
 
 #[test]
-fn a_client_that_closes_its_side_without_a_word_is_served_if_the_application_asks_soon() {
+fn a_client_that_half_closes_without_sending_anything_is_served_if_the_application_asks_soon() {
     let mut server = on_demand().busy(Busy::Wait).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let asking = || {
@@ -252,7 +252,7 @@ fn a_client_that_closes_its_side_without_a_word_is_served_if_the_application_ask
 }
 
 #[test]
-fn a_client_that_has_sent_and_left_before_the_first_read_is_gone_after_the_close_timeout() {
+fn a_client_that_sends_and_leaves_before_the_first_read_is_timed_out_after_the_close_timeout() {
     let (server, client, stream) = announced(on_demand().close_timeout(Duration::from_millis(80)));
     drop(stream);
     becomes(true, || client.inbox().is_closed());
@@ -261,7 +261,7 @@ fn a_client_that_has_sent_and_left_before_the_first_read_is_gone_after_the_close
 }
 
 #[test]
-fn an_application_that_is_still_at_work_keeps_the_bytes_of_a_client_that_has_left() {
+fn extend_keeps_the_bytes_of_a_client_that_has_left() {
     let close = Duration::from_millis(320);
     let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
@@ -279,7 +279,7 @@ fn an_application_that_is_still_at_work_keeps_the_bytes_of_a_client_that_has_lef
 }
 
 #[test]
-fn a_silent_client_that_is_still_there_is_not_gone_before_the_first_read() {
+fn a_connected_client_is_not_timed_out_before_the_first_read() {
     // It begins with the client's bytes: a FIN may be behind them.
     let close = Duration::from_millis(200);
     let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();

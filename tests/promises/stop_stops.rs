@@ -82,7 +82,7 @@ fn stop_delivers_everything_the_inbox_has_accepted() {
 }
 
 #[test]
-fn stop_delivers_the_answer_even_if_the_application_has_not_read_the_request() {
+fn stop_delivers_the_answer_even_if_the_request_was_not_read() {
     for _ in 0..10 {
         let options = Options::new().buffer_size(1000).depth(1).stop_timeout(DEADLINE);
         let server = options.bind(apart()).unwrap();

@@ -106,7 +106,7 @@ fn prefixes_are_parsed_matched_and_printed_correctly() {
 }
 
 #[test]
-fn strangers_are_refused_under_wait_while_a_client_is_served() {
+fn wait_refuses_clients_not_on_the_allow_list_while_a_client_is_served() {
     if TcpListener::bind("[::1]:0").is_err() || !dual_stack() {
         return skipped("no IPv6 listener that takes IPv4 clients too");
     }
@@ -130,7 +130,7 @@ fn strangers_are_refused_under_wait_while_a_client_is_served() {
 }
 
 #[test]
-fn a_stop_ends_the_wait_of_the_newcomer_in_hand() {
+fn a_stop_ends_the_wait_of_a_newcomer_for_the_slot() {
     let echo = echo(Options::new().busy(Busy::Wait).stop_timeout(std::time::Duration::ZERO));
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();

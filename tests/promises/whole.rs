@@ -82,7 +82,7 @@ fn a_hundred_thousand_small_messages_arrive_in_order() {
 }
 
 #[test]
-fn bytes_sent_before_a_close_are_delivered_even_if_the_answers_fail() {
+fn bytes_sent_before_a_close_are_delivered_even_if_the_answer_cannot_be_written() {
     // The first answer meets a closed socket, and the client's kernel sends a RST. Bytes in the server's receive buffer
     // stay readable, so the client sends few enough for that buffer to hold them all.
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
@@ -289,7 +289,7 @@ fn one_write_accepts_at_most_buffer_size_bytes() {
 }
 
 #[test]
-fn recv_timeout_returns_an_end_that_found_the_outbox_full() {
+fn recv_timeout_returns_an_end_that_did_not_fit_into_the_outbox() {
     let server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
     for _ in 0..50 {
         let mut client = connect(server.local_addr());
@@ -307,7 +307,7 @@ fn recv_timeout_returns_an_end_that_found_the_outbox_full() {
 }
 
 #[test]
-fn an_end_that_finds_the_outbox_full_comes_after_the_data_in_it() {
+fn an_end_that_does_not_fit_into_the_outbox_follows_the_data_in_it() {
     in_time("the ends", || (1..5).for_each(finish_with_a_full_outbox));
 }
 
@@ -350,7 +350,7 @@ fn a_chunk_that_waits_for_room_in_the_outbox_is_received_before_the_end() {
 }
 
 #[test]
-fn a_session_that_ends_before_the_reader_reaches_it_is_announced_with_its_end() {
+fn a_session_that_ends_before_the_reader_reaches_it_is_announced_and_ended() {
     for end in [Client::finish, Client::abort] {
         let mut server = Options::new().depth(1).bind("127.0.0.1:0").unwrap();
         let control = server.control();
@@ -407,7 +407,7 @@ fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_en
 
 /// `std` cannot ask for a reset. So this client sends more than the server reads before the error.
 #[test]
-fn an_answer_cut_short_by_an_error_of_the_application_does_not_look_complete() {
+fn an_answer_cut_short_by_an_application_error_does_not_look_complete() {
     let mut server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
     let client = thread::spawn(move || {
@@ -435,7 +435,7 @@ fn an_answer_cut_short_by_an_error_of_the_application_does_not_look_complete() {
 }
 
 #[test]
-fn an_error_of_the_application_after_the_end_of_its_session_is_signalled_and_aborts_nobody() {
+fn an_application_error_after_the_end_of_its_session_is_signalled_and_aborts_nobody() {
     let mut server = Options::new().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let (addr, control, signals) = (server.local_addr(), server.control(), server.signal());
     let first = connect(addr);
@@ -459,7 +459,7 @@ fn an_error_of_the_application_after_the_end_of_its_session_is_signalled_and_abo
 }
 
 #[test]
-fn what_is_queued_for_a_client_becomes_discarded_when_its_session_is_aborted() {
+fn bytes_queued_for_a_client_count_as_discarded_after_an_abort() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let stream = connect(server.local_addr());
     let client = next_client(&server, &stream);
@@ -559,7 +559,7 @@ fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
 }
 
 #[test]
-fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts_on_it() {
+fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts() {
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     for round in 0..10 {
         let mut first = connect(server.local_addr());

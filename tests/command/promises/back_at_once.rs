@@ -33,7 +33,7 @@ fn one_core(program: &str) -> Command {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_command_on_one_core_serves_a_client_that_comes_back_at_once() {
+fn on_one_core_a_client_that_closes_and_returns_at_once_is_served() {
     if !is_alone() {
         return;
     }
@@ -48,7 +48,7 @@ fn a_command_on_one_core_serves_a_client_that_comes_back_at_once() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_command_beside_a_busy_process_serves_a_client_that_comes_back_at_once() {
+fn beside_a_busy_process_a_client_that_closes_and_returns_at_once_is_served() {
     if !is_alone() {
         return;
     }
@@ -121,7 +121,7 @@ fn reader_kept_waiting(echo: &Running) -> Duration {
 }
 
 #[test]
-fn a_client_that_leaves_with_something_unread_and_returns_is_served_while_others_are_refused() {
+fn a_client_that_leaves_unread_data_and_returns_is_served_while_others_are_refused() {
     if !is_alone() {
         return;
     }

@@ -25,7 +25,7 @@ fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
 /// Half a second passes between the close of the port and the beginning of the second session. Meanwhile the first client
 /// closes its side, so its lingering connection is closed.
 #[test]
-fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_begins() {
+fn refuse_keeps_the_port_closed_if_a_lingering_client_closes_while_a_session_begins() {
     let mut command = match with_faults("getsockname:delay_enter=500000") {
         Some(command) => command,
         None => return,
@@ -50,7 +50,7 @@ fn refuse_keeps_the_port_closed_when_a_lingering_client_closes_while_a_session_b
 /// Between the cut and the close, which are half a second apart here, the reader gets room in the outbox again. If it read
 /// on until nothing is left, the kernel would send no reset.
 #[test]
-fn a_replaced_client_is_reset_although_the_reader_could_read_on() {
+fn a_replaced_client_is_reset_even_if_the_reader_could_continue() {
     let mut command = match with_faults("shutdown:delay_exit=500000") {
         Some(command) => command,
         None => return,

@@ -10,7 +10,7 @@ use crate::visitor::*;
 
 /// A container that is paused, a debugger, a laptop that sleeps: the clock goes on while the process does not.
 #[test]
-fn a_client_whose_bytes_have_arrived_while_the_process_was_paused_is_not_idle() {
+fn a_client_whose_bytes_arrived_while_the_process_was_paused_is_not_idle() {
     let timeout = Duration::from_millis(200);
     let echo = start(&["--idle-timeout", "200ms", "echo"], |_| {});
     let signal = |name: &str| {

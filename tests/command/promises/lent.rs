@@ -33,7 +33,7 @@ fn process(program: &str, stream: TcpStream) -> Killed {
 }
 
 #[test]
-fn a_process_has_the_connection_as_its_standard_input_and_output() {
+fn a_process_can_use_a_lent_connection_as_standard_input_and_output() {
     lend(on_demand(), |client, session, stream| {
         let mut child = process("cat", stream);
         let sent = pattern(1, 3_000_000);
@@ -55,7 +55,7 @@ fn a_process_has_the_connection_as_its_standard_input_and_output() {
 }
 
 #[test]
-fn a_connection_is_lent_only_while_nobody_uses_it_and_refusing_that_changes_nothing() {
+fn a_connection_in_use_is_not_lent_and_the_error_changes_nothing() {
     let kind = |session: &Session<'_>| session.stream().unwrap_err().kind();
     let answered = |server: &mut SingleServer, used: &mut dyn FnMut(&mut Session<'_>, &mut TcpStream)| {
         let mut client = connect(server.local_addr());
@@ -86,7 +86,7 @@ fn a_connection_is_lent_only_while_nobody_uses_it_and_refusing_that_changes_noth
 }
 
 #[test]
-fn a_write_of_the_holder_may_block_for_as_long_as_the_client_does_not_read() {
+fn the_holder_of_a_lent_connection_can_block_in_a_write() {
     lend(on_demand(), |client, session, mut stream| {
         let writing = thread::spawn(move || stream.write_all(&pattern(1, 20 << 20)));
         thread::sleep(4 * SHORT); // longer than the server's own write timeout, in which it is blocked
@@ -99,7 +99,7 @@ fn a_write_of_the_holder_may_block_for_as_long_as_the_client_does_not_read() {
 }
 
 #[test]
-fn newcomers_do_not_make_the_socket_of_the_holder_blocking_or_non_blocking() {
+fn newcomers_do_not_change_the_blocking_mode_of_a_lent_connection() {
     lend(on_demand().handover(Duration::ZERO), |client, session, mut stream| {
         let addr = client.peer_addr().unwrap();
         stream.set_nonblocking(true).unwrap();
@@ -119,7 +119,7 @@ fn newcomers_do_not_make_the_socket_of_the_holder_blocking_or_non_blocking() {
 }
 
 #[test]
-fn only_the_session_timeout_counts_for_a_lent_connection() {
+fn only_the_session_timeout_applies_to_a_lent_connection() {
     let options = on_demand().idle_timeout(SHORT / 5).close_timeout(SHORT / 5).session_timeout(3 * SHORT);
     lend(options, |client, session, mut stream| {
         client.shutdown(Shutdown::Write).unwrap();
@@ -142,7 +142,7 @@ fn an_abort_ends_a_lent_connection_for_its_holder_and_for_the_client() {
 }
 
 #[test]
-fn a_stop_returns_while_a_connection_is_lent_and_ends_the_holder_s_read() {
+fn a_stop_returns_while_a_connection_is_lent_and_ends_the_reads_of_its_holder() {
     let mut server = on_demand().stop_timeout(SHORT).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let _client = connect(addr);
@@ -158,7 +158,7 @@ fn a_stop_returns_while_a_connection_is_lent_and_ends_the_holder_s_read() {
 }
 
 #[test]
-fn a_drain_lets_the_holder_go_on() {
+fn a_drain_lets_the_holder_of_a_lent_connection_continue() {
     let mut server = on_demand().stop_timeout(SHORT).bind("127.0.0.1:0").unwrap();
     let control = server.control();
     let mut client = connect(server.local_addr());
@@ -193,7 +193,7 @@ fn a_newcomer_under_replace_ends_a_lent_session_and_is_served() {
 }
 
 #[test]
-fn a_newcomer_waits_for_the_end_of_a_lent_session_and_at_most_for_the_handover_time() {
+fn a_newcomer_waits_for_the_end_of_a_lent_session_for_at_most_the_handover_time() {
     let mut server = on_demand().handover(DEADLINE).bind("127.0.0.1:0").unwrap();
     let addr = server.local_addr();
     let first = connect(addr);
@@ -235,7 +235,7 @@ fn the_slot_is_free_when_the_client_of_a_lent_session_sees_the_end() {
 }
 
 #[test]
-fn the_inbox_takes_nothing_while_the_connection_is_lent() {
+fn the_inbox_accepts_nothing_while_the_connection_is_lent() {
     let mut server = on_demand().bind("127.0.0.1:0").unwrap();
     let anybody = server.inbox();
     let mut client = connect(server.local_addr());
@@ -250,7 +250,7 @@ fn the_inbox_takes_nothing_while_the_connection_is_lent() {
 }
 
 #[test]
-fn an_answer_of_the_holder_arrives_although_it_has_not_read_everything() {
+fn an_answer_of_the_holder_arrives_even_if_it_has_not_read_everything() {
     for _ in 0..5 {
         lend(on_demand(), |client, session, mut stream| {
             client.write_all(&vec![b'?'; 100_000]).unwrap();
@@ -266,7 +266,7 @@ fn an_answer_of_the_holder_arrives_although_it_has_not_read_everything() {
 }
 
 #[test]
-fn reading_from_a_lent_session_waits_for_its_end() {
+fn a_read_from_a_lent_session_waits_for_its_end() {
     lend(on_demand(), |client, session, _stream| {
         client.write_all(b"for the holder").unwrap();
         assert!(session.next_chunk_timeout(SHORT).is_err());

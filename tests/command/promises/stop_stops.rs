@@ -61,7 +61,7 @@ fn stop_returns_without_a_free_descriptor() {
 
 /// As systemd does it with `PrivateNetwork=yes`: the listener cannot be reached from where the server runs.
 #[test]
-fn a_command_whose_socket_is_in_another_network_namespace_exits_in_good_order() {
+fn a_command_whose_socket_is_in_another_network_namespace_exits_cleanly() {
     let network = match network::Network::new() {
         Some(network) => network,
         None => return,

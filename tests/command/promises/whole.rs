@@ -7,7 +7,7 @@ use crate::visitor::*;
 
 /// A host that cannot be reached for a while is an error that TCP survives (RFC 1122, section 4.2.3.9).
 #[test]
-fn an_answer_survives_a_route_that_fails_for_a_while() {
+fn an_answer_survives_a_temporary_loss_of_the_route() {
     use std::io::BufRead;
 
     let network = match network::Network::new() {
@@ -36,7 +36,7 @@ fn an_answer_survives_a_route_that_fails_for_a_while() {
 }
 
 #[test]
-fn everything_is_written_although_a_write_fails_now_and_then() {
+fn everything_is_written_even_if_some_writes_fail() {
     let echo = match start_with_faults("writev,sendto:error=ENOBUFS:when=4+10", &["echo"]) {
         Some(echo) => echo,
         None => return,
@@ -46,7 +46,7 @@ fn everything_is_written_although_a_write_fails_now_and_then() {
 }
 
 #[test]
-fn everything_is_received_although_a_read_fails_now_and_then() {
+fn everything_is_received_even_if_some_reads_fail() {
     let echo = match start_with_faults("recvfrom:error=ENOBUFS:when=4+10", &["echo"]) {
         Some(echo) => echo,
         None => return,
