@@ -1,5 +1,5 @@
-//! The stages of the guide's course. Each is compiled here. A small client shows how a stage fails, and that the next one
-//! does not; the last one passes them all. The pages are compared with what they show.
+//! The stages of the guide's course. Each is compiled here. For each failure, a small client shows that one stage fails, and
+//! that the next stage and the last one do not. The clients and diffs on the pages are compared with the sources.
 
 #![allow(dead_code)] // the stages are complete programs, of which only the server is run
 
@@ -34,7 +34,7 @@ use visitor::{in_time, DEADLINE};
 
 const LOCAL: &str = "127.0.0.1:0";
 
-/// Long enough to see that something does not happen. A busy machine only makes the test see less.
+/// How long to wait to see that something does not happen. On a busy machine the test is only less strict.
 const MOMENT: Duration = Duration::from_millis(100);
 
 /// For limits that no test waits for.
@@ -54,7 +54,7 @@ fn capitals(bytes: &[u8]) -> Answer {
     Some(bytes.to_ascii_uppercase())
 }
 
-/// An application that takes its time over "hello", until the gate opens.
+/// An application that answers "hello" only when the gate opens.
 fn slow(gate: Receiver<()>, at_most: Duration) -> impl FnMut(&[u8]) -> Answer {
     move |bytes| {
         if bytes == b"hello" {
@@ -64,7 +64,7 @@ fn slow(gate: Receiver<()>, at_most: Duration) -> impl FnMut(&[u8]) -> Answer {
     }
 }
 
-/// For an application that does not ask whose bytes it gets.
+/// Adapts an application that ignores the number of the session.
 fn any(mut application: impl FnMut(&[u8]) -> Answer) -> impl FnMut(u64, &[u8]) -> Answer {
     move |_session, bytes| application(bytes)
 }
@@ -133,9 +133,9 @@ fn letter(server: SocketAddr) -> io::Result<char> {
 fn a_half_closed_client_gets_its_answer_and_no_other_client_does() {
     let (open, gate) = channel();
     let refusing = s1_refused::start(LOCAL, slow(gate, NEVER)).unwrap();
-    assert_eq!(run(told.addr, half_close).unwrap(), "");
+    assert_eq!(run(refusing.addr, half_close).unwrap(), "");
     drop(open);
-    assert_eq!(run(told.addr, letter).unwrap(), 'H');
+    assert_eq!(run(refusing.addr, letter).unwrap(), 'H');
 
     let (_closed, gate) = channel();
     let server = s2_whole::start(LOCAL, any(slow(gate, MOMENT))).unwrap();
@@ -217,7 +217,7 @@ fn talker(server: SocketAddr, mebibytes: usize) -> io::Result<usize> {
     Ok(report.len())
 }
 
-/// How long the report is.
+/// The length of the report.
 const REPORT: usize = 1 << 19;
 
 /// Answers the first piece with the report, and hangs up at the second one.
@@ -251,7 +251,7 @@ fn a_client_that_never_reads_is_slowed_down_and_timed_out() {
     let arrives = s4_arrives::start(LOCAL, any(capitals)).unwrap();
     assert_eq!(run(arrives.addr, never_reads).unwrap(), 32);
 
-    // If the client gets no processor time for so long, it is timed out earlier.
+    // If the client gets no processor time for that long, it is timed out earlier.
     let silence = Duration::from_millis(20);
     let server = s5_bounded::start(LOCAL, limits5(silence), any(capitals)).unwrap();
     let sent = run(server.addr, never_reads).unwrap();
@@ -333,7 +333,7 @@ fn early_client(server: SocketAddr, patience: Duration, release: impl FnOnce()) 
     Ok(char::from(answer[0]))
 }
 
-/// The environment variable that makes this program the server without descriptors.
+/// The environment variable that makes this program a server without descriptors.
 const STAGE: &str = "STAGE_WITHOUT_DESCRIPTORS";
 
 #[cfg(unix)]
@@ -352,7 +352,7 @@ fn running_out_of_descriptors_does_not_end_the_server() {
     }
 }
 
-/// Runs the client against a stage in a process of its own: the clients and the other tests need descriptors, too.
+/// Runs the client against a stage in a separate process: the clients and the other tests need descriptors, too.
 #[cfg(unix)]
 fn without_descriptors(stage: &str, patience: Duration) -> io::Result<char> {
     let mut child = Command::new("sh")
@@ -374,7 +374,7 @@ fn without_descriptors(stage: &str, patience: Duration) -> io::Result<char> {
     result
 }
 
-/// The process: opens files until it has no descriptor left, and closes them when it is sent a line.
+/// The separate process: opens files until it has no descriptor left, and closes them when it gets a line.
 #[cfg(unix)]
 fn be_without_descriptors(stage: &str) {
     let stops; // dropped at the end
@@ -423,8 +423,8 @@ fn blocks<'a>(page: &'a str, language: &str) -> Vec<Vec<&'a str>> {
     blocks
 }
 
-/// Applies the differences that a page shows to the stage before. They carry no numbers of lines, which would change with
-/// every stage before. So the lines around a change must be enough to find its place.
+/// Applies the diffs of a page to the stage before. They have no line numbers, which would change with every earlier
+/// stage. So the lines around a change must be enough to find its place.
 fn applied(before: &str, page: &str) -> String {
     let before: Vec<&str> = before.lines().collect();
     let mut removed = vec![false; before.len()];
@@ -453,7 +453,7 @@ fn applied(before: &str, page: &str) -> String {
     after.join("\n") + "\n"
 }
 
-/// A line of a difference without its sign. An empty line may have lost the space in front.
+/// A line of a diff without its sign. An empty line may lack the leading space.
 fn text(line: &str) -> &str {
     line.get(1..).unwrap_or("")
 }

@@ -1,4 +1,4 @@
-//! The command line: what it says, where, and with which exit code.
+//! The command line: its output, its errors and its exit codes.
 
 use std::io::{BufRead, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -183,7 +183,7 @@ fn options_may_precede_or_follow_the_name_of_the_command() {
         ping(&mut connect(running.addr)).unwrap();
         assert_eq!(running.wait(), Some(0), "{arguments:?}");
     }
-    // Behind the program they are its own.
+    // After the program, options belong to the program.
     let exec = start(&["exec", "echo", "--once", "-q"], |_| {});
     assert_eq!(rest(&mut connect(exec.addr)), b"--once -q\n");
     exec.line_with("closed ");
@@ -250,7 +250,7 @@ mod listener {
             assert_eq!(through(&mut connect(echo.addr), b"hello"), b"hello");
         }
         drop(echo);
-        // The supervisor still has it, and can pass it on again.
+        // The supervisor still holds it, and can pass it on again.
         let mut pipe = start(&["-1", "-l", "stdin", "pipe", "--recv-only"], |command| {
             command.stdin(OwnedFd::from(listener)).stdout(Stdio::piped());
         });
@@ -289,7 +289,7 @@ mod listener {
             let mut errors = child.0.stderr.take().unwrap();
             let (status, said) = in_time("the command", move || {
                 let mut said = String::new();
-                // A server that tries again for ever never ends this.
+                // Fails if the server retries forever.
                 let status = child.0.wait().unwrap();
                 errors.read_to_string(&mut said).map(|_| (status, said)).unwrap()
             });
@@ -298,7 +298,7 @@ mod listener {
         }
     }
 
-    /// A socket that has been bound and does not listen. On Linux a listener becomes one if it is shut down.
+    /// A socket that is bound but does not listen. On Linux, shutting down a listener makes one.
     fn bound(addr: &str) -> OwnedFd {
         let stream = TcpStream::from(OwnedFd::from(TcpListener::bind(addr).unwrap()));
         stream.shutdown(Shutdown::Read).unwrap();

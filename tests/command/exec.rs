@@ -1,4 +1,4 @@
-//! `exec`: a process for each client. Nothing is lost, nobody hangs, nothing is left behind.
+//! `exec`: a process for each client. No byte is lost, nothing hangs, and no process or thread is left behind.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -19,7 +19,7 @@ fn threads(running: &Running) -> u64 {
     status(&running.id(), "Threads:")
 }
 
-/// A file that a process writes, gone at the end of the test.
+/// A file that a process writes; deleted at the end of the test.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -44,12 +44,12 @@ impl Drop for Scratch {
     }
 }
 
-/// `exec` of a shell with this script, in which `$0` is the file.
+/// Runs `exec` with a shell and this script, in which `$0` is the file.
 fn shell(options: &[&str], script: &str, file: &Scratch) -> Running {
     start(&[options, &["exec", "--", "sh", "-c", script, file.path()]].concat(), |_| {})
 }
 
-/// A client whose process has said `hi`, which it has not read: if it leaves now, its connection is reset.
+/// A client whose process has sent `hi`. The client has not read it, so closing resets the connection.
 fn greeted(addr: SocketAddr) -> TcpStream {
     let client = connect(addr);
     wait_for_bytes(&client);
@@ -61,7 +61,7 @@ fn signal(name: &str, id: &str) {
     assert!(Command::new("kill").args(["-s", name, id]).status().unwrap().success());
 }
 
-/// The number before these words in a line of the log.
+/// The number that precedes these words in a line of the log.
 fn figure(line: &str, words: &str) -> usize {
     let before = line.split(words).next().unwrap();
     before.rsplit(' ').next().unwrap().parse().unwrap()
@@ -82,7 +82,7 @@ fn exec_passes_on_a_half_close_and_closes_when_the_process_exits() {
     assert_eq!(through(&mut connect(exec.addr), b"b\nc\na\n"), b"a\nb\nc\n");
     let exec = start(&["exec", "--", "tr", "a-z", "A-Z"], |_| {});
     assert_eq!(through(&mut connect(exec.addr), b"shout"), b"SHOUT");
-    // The client does not close, but the process ends.
+    // The process exits while the client is still connected.
     let exec = start(&["exec", "--", "sh", "-c", "read line; echo \"you said $line\""], |_| {});
     let mut client = connect(exec.addr);
     client.write_all(b"hello\n").unwrap();
@@ -126,7 +126,7 @@ fn exec_runs_a_process_for_each_of_a_thousand_clients_and_leaves_no_zombie() {
 /// The processes that a command has started and not reaped.
 fn children(running: &Running) -> String {
     let path = format!("/proc/{0}/task/{0}/children", running.id());
-    // Of whichever thread started them: all are looked at.
+    // Any thread may have started them, so check all of them.
     let tasks = std::fs::read_dir(format!("/proc/{}/task", running.id()));
     let paths = tasks.into_iter().flatten().flatten().map(|task| task.path().join("children"));
     paths.chain([path.into()]).filter_map(|path| std::fs::read_to_string(path).ok()).collect()
@@ -134,7 +134,7 @@ fn children(running: &Running) -> String {
 
 #[test]
 fn a_process_that_ignores_sigterm_is_killed_and_both_signals_are_logged() {
-    // SIGTERM is sent by `kill`, or by a shell, or by nothing.
+    // SIGTERM is sent by the program `kill`, or by a shell, or cannot be sent.
     let shell_only = Scratch::new("path");
     std::fs::create_dir(&shell_only.0).unwrap();
     std::os::unix::fs::symlink("/bin/sh", shell_only.0.join("sh")).unwrap();
@@ -161,7 +161,7 @@ fn a_process_that_ignores_sigterm_is_killed_and_both_signals_are_logged() {
         }
         assert_eq!(exec.line(), format!("{still} 2s after that (--exit-timeout): killed"));
         becomes(String::new(), || children(&exec));
-        // And the next one is served.
+        // The next client is served.
         greeted(exec.addr);
     }
 }
@@ -184,13 +184,13 @@ fn exec_kills_a_process_that_has_closed_its_input_when_the_client_resets() {
     );
     let mut client = connect(exec.addr);
     wait_for_bytes(&client);
-    write_until_held_back(&mut client);
+    write_until_blocked(&mut client);
     reset(client);
     exec.line_with("closed ");
     becomes(String::new(), || children(&exec));
 }
 
-/// A process that was killed can be slow to end. Here a stopped tracer keeps its end to itself.
+/// A killed process can be slow to exit. Here a stopped tracer delays its exit status.
 #[cfg(target_os = "linux")]
 #[test]
 fn exec_reaps_a_process_that_ends_late_even_if_nobody_connects_again() {
@@ -277,7 +277,7 @@ fn a_client_whose_process_reads_nothing_can_be_replaced() {
     for _ in 0..2 {
         let mut client = connect(exec.addr);
         client.read_exact(&mut [0; 3]).unwrap();
-        write_until_held_back(&mut client);
+        write_until_blocked(&mut client);
         kept.push(client);
     }
 }
@@ -304,8 +304,8 @@ fn a_grandchild_that_inherits_the_socket_pair_leaks_no_descriptor_or_thread() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_slow_client_receives_everything_that_the_process_wrote_before_it_exited() {
-    // Writes until all buffers are full, then ends, and tells on standard error how much it wrote.
-    // In the foreground `timeout` sends one signal. Otherwise it sends two, and the second kills a `dd` that has not told yet.
+    // `dd` writes until all buffers are full, then exits and prints on standard error how much it wrote. With `--foreground`,
+    // `timeout` sends one signal. Otherwise it sends two, and the second one may kill `dd` before it has printed.
     let dd = ["exec", "--", "timeout", "--foreground", "-s", "INT", "0.3", "dd", "if=/dev/zero", "bs=1000"];
     let exec = start(&dd, |command| {
         command.env("LC_ALL", "C");
@@ -318,15 +318,15 @@ fn a_slow_client_receives_everything_that_the_process_wrote_before_it_exited() {
             _ => {}
         }
     };
-    thread::sleep(Duration::from_millis(2500)); // a client that takes its time, longer than the grace of the process
+    thread::sleep(Duration::from_millis(2500)); // longer than the session waits for other holders of the output
     let got = rest(&mut client).len();
-    // The last write may have been interrupted, and is not counted then.
+    // The last write may have been interrupted; then it is not counted.
     assert!((written..=written + 1000).contains(&got), "{got} of {written} bytes");
 }
 
 #[test]
 fn exec_works_and_logs_no_error_if_its_parent_ignores_sigchld() {
-    // Not `sh`: that of Debian does not pass this on.
+    // Not `sh`: Debian's does not pass ignored signals on.
     let mut command = Command::new("bash");
     let run = "trap '' CHLD; exec \"$0\" -1 -l 0 exec -- head -c 3000000 /dev/zero";
     command.args(["-c", run, env!("CARGO_BIN_EXE_single-server")]).stdin(Stdio::null());
@@ -392,9 +392,9 @@ fn exec_of_a_path_that_does_not_exist_fails_at_startup() {
 
 #[test]
 fn a_process_receives_everything_even_if_its_client_has_been_timed_out() {
-    // More than its socket holds.
+    // More than the socket of the process holds.
     let sent = pattern(3, 600_000);
-    let file = Scratch::new("gone");
+    let file = Scratch::new("timed-out");
     let exec = shell(&["--close-timeout", "200ms"], "echo hi; sleep 0.6; exec cat >\"$0\"", &file);
     let mut client = connect(exec.addr);
     client.read_exact(&mut [0; 3]).unwrap();
@@ -446,7 +446,7 @@ fn a_process_whose_client_has_left_may_finish_its_work() {
     let exec = shell(&[], "echo hi; sleep 0.5; head -c 1000000 /dev/zero; echo done >\"$0\"", &file);
     reset(greeted(exec.addr));
     becomes(b"done\n".to_vec(), || file.bytes());
-    // It is not mentioned in the log.
+    // The log does not mention the process.
     greeted(exec.addr);
     exec.line_with("closed ");
     let line = exec.line();
@@ -465,7 +465,7 @@ fn a_process_that_exceeds_the_exit_timeout_can_clean_up() {
     assert!(exec
         .line()
         .ends_with(" still runs 300ms after the end of its session (--exit-timeout): sent SIGTERM"));
-    assert!(over.elapsed() > Duration::from_millis(150), "the log had told of the end 50 ms late at most");
+    assert!(over.elapsed() > Duration::from_millis(150), "SIGTERM came too early");
     becomes(false, || file.0.exists());
     becomes(String::new(), || children(&exec));
     greeted(exec.addr);
@@ -509,7 +509,7 @@ fn the_log_says_how_much_a_terminated_process_has_not_read() {
             assert_eq!(exec.wait(), Some(1));
         }
     }
-    // And what one has not read that goes on answering.
+    // The same for a process that keeps answering.
     let exec = start(&["--exit-timeout", "100ms", "exec", "cat", "/dev/zero"], |_| {});
     let mut client = greeted(exec.addr);
     client.write_all(&[0; 1000]).unwrap();
@@ -530,7 +530,7 @@ fn the_next_client_waits_until_the_previous_process_has_ended() {
     client.write_all(b"one").unwrap();
     reset(client);
     exec.line_with("closed ");
-    // It is silent, as it may be while it waits. Nor is it gone when it has closed.
+    // While it waits, neither its silence nor its close ends its session.
     let mut client = connect(exec.addr);
     client.write_all(b"two").unwrap();
     drop(client);
@@ -546,9 +546,9 @@ fn time_in_which_the_server_is_paused_does_not_count_against_a_process() {
     let exec = shell(&times, "sleep 0.8; exec cat >\"$0\"", &file);
     connect(exec.addr).write_all(&sent).unwrap();
     assert!(exec.line_with("closed ").contains(": client vanished, 600000 bytes in, "));
-    thread::sleep(Duration::from_millis(300)); // a moment in which the server can begin to count
+    thread::sleep(Duration::from_millis(300)); // lets the server begin to count
     signal("STOP", &exec.id());
-    thread::sleep(Duration::from_millis(1500)); // longer than the process may take
+    thread::sleep(Duration::from_millis(1500)); // longer than the exit timeout
     signal("CONT", &exec.id());
     becomes(sent.len(), || file.bytes().len());
     becomes(String::new(), || children(&exec));
@@ -559,7 +559,7 @@ fn time_in_which_the_server_is_paused_does_not_count_against_a_process() {
 
 #[test]
 fn a_session_continues_while_a_background_process_transfers_bytes() {
-    // It is told apart from one that only holds the output by a silence of 2 s.
+    // A process that only holds the output open would be silent for 2 s.
     let script = "(for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done) & exit 0";
     let answering = start(&["exec", "--", "sh", "-c", script], |_| {});
     let file = Scratch::new("taking");
@@ -567,7 +567,7 @@ fn a_session_continues_while_a_background_process_transfers_bytes() {
     let mut client = connect(taking.addr);
     let lines = thread::spawn(move || rest(&mut connect(answering.addr)));
     for _ in 0..6 {
-        thread::sleep(Duration::from_millis(500)); // a client that takes its time
+        thread::sleep(Duration::from_millis(500)); // a slow client
         client.write_all(b"x").unwrap();
     }
     drop(client);
@@ -575,7 +575,7 @@ fn a_session_continues_while_a_background_process_transfers_bytes() {
     assert_eq!(lines.join().unwrap(), b"1\n2\n3\n4\n5\n6\n");
 }
 
-/// Only the direct child is ours to signal. This is the README's recipe.
+/// The server can signal only its direct child. This is the recipe for a pipeline.
 #[test]
 fn the_pipeline_recipe_passes_sigterm_on_to_every_process() {
     let file = Scratch::new("pipeline");
@@ -585,7 +585,7 @@ fn the_pipeline_recipe_passes_sigterm_on_to_every_process() {
     let exec = start(&options, |_| {});
     reset(greeted(exec.addr));
     assert!(exec.line_with("\"setsid\" (process ").ends_with(": sent SIGTERM"));
-    // None of them has the file's name among its arguments any more.
+    // No process has the file's name among its arguments any more.
     becomes(false, || {
         let ps = Command::new("ps").args(["-A", "-o", "args"]).output().unwrap();
         String::from_utf8_lossy(&ps.stdout)
@@ -600,7 +600,7 @@ fn running_out_of_memory_for_a_relay_buffer_ends_only_that_session() {
     let file = Scratch::new("memory");
     let script = "echo hi; until [ -e \"$0\" ]; do sleep 0.01; done; exec cat /dev/zero";
     let exec = start(&["exec", "--", "sh", "-c", script, file.path()], |command| {
-        command.env("MALLOC_ARENA_MAX", "1"); // of glibc: no address space in reserve
+        command.env("MALLOC_ARENA_MAX", "1"); // keeps glibc from reserving address space
     });
     let limit = |bytes: &str| {
         let limit = format!("--as={bytes}:unlimited");

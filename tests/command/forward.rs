@@ -1,4 +1,4 @@
-//! `forward`, with targets that stall, vanish, come late or never come.
+//! `forward`, with targets that stall, vanish, start late or never start.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -35,7 +35,7 @@ fn threads(running: &Running) -> u64 {
     status(&running.id(), "Threads:")
 }
 
-/// A listener whose backlog is full does not answer, so dialling it takes until the timeout.
+/// A listener whose backlog is full does not answer, so dialling it times out.
 #[cfg(target_os = "linux")]
 fn fill_backlog(target: &TcpListener) -> Vec<TcpStream> {
     let addr = target.local_addr().unwrap();
@@ -117,7 +117,7 @@ fn forward_resets_a_client_if_the_target_cannot_be_reached() {
     let forward = start(&["forward", &closed.to_string()], |_| {});
     for _ in 0..3 {
         let mut client = connect(forward.addr);
-        // Whether the bytes arrive before the drop or after it, the client's system is told that nobody has read them.
+        // The bytes may arrive before the drop or after it. In both cases the client sees a reset, because they are unread.
         let sent = client.write_all(b"a job to print").and_then(|()| {
             let mut all = Vec::new();
             client.read_to_end(&mut all)?;
@@ -148,7 +148,7 @@ fn forward_ends_the_session_when_either_side_resets() {
         reset(accepted(&target));
         assert!(rest(&mut client).is_empty());
         forward.line_with("closed ");
-        // The client resets, while the target says nothing.
+        // The client resets, while the target is silent.
         let client = connect(forward.addr);
         let mut other = accepted(&target);
         other.write_all(b"never read").unwrap();
@@ -169,7 +169,7 @@ fn forward_serves_the_next_client_even_if_the_target_keeps_the_old_connection_op
         other.write_all(b"never read").unwrap();
         reset(client);
         forward.line_with("closed ");
-        kept.push(other); // its end stays open, and says nothing
+        kept.push(other); // the target's end stays open and silent
     }
 }
 
@@ -208,7 +208,7 @@ fn a_stalled_target_is_named_in_the_log() {
     let forward = start(&["--idle-timeout", "300ms", "forward", &addr], |_| {});
     let mut client = connect(forward.addr);
     let _stalled = accepted(&target);
-    write_until_held_back(&mut client);
+    write_until_blocked(&mut client);
     assert_eq!(forward.line_with("target "), format!("target {addr} has taken no data for 300ms"));
     assert!(forward.line_with("closed ").contains(": aborted, "));
 }
@@ -221,12 +221,12 @@ fn clients_that_give_up_on_a_target_that_does_not_answer_leave_no_threads() {
     let forward = start(&["forward", &addr], |_| {});
     let mut most = 0;
     for _ in 0..100 {
-        // A client that leaves without a word is not worth a dial.
+        // No dial for a client that leaves without sending anything.
         let _ = connect(forward.addr).write(b"a job");
         most = most.max(threads(&forward));
     }
     assert!(most <= THREADS, "{most} threads");
-    // The target was dialled for the first of them, and the others were told that it is busy.
+    // The target was dialled for the first client, and the others were refused.
     forward.line_with("cannot connect to ");
     becomes(THREADS - 1, || threads(&forward));
 }
@@ -244,7 +244,7 @@ fn a_target_connection_dialled_for_a_replaced_client_is_used_for_the_next_one() 
     assert!(forward.line_with("closed ").contains(": replaced, "));
     new.write_all(b"a job to print").unwrap();
     new.shutdown(Shutdown::Write).unwrap();
-    // If the old client's dial came through before it was replaced, its connection is there too, and has ended.
+    // If the dial succeeded before the old client was replaced, that connection is in the backlog, too, and has ended.
     let job = loop {
         let mut other = accepted(&target);
         if !filling.contains(&other.peer_addr().unwrap()) {
@@ -277,7 +277,7 @@ fn forward_keeps_a_client_waiting_until_a_late_target_can_be_reached() {
 fn forward_resets_a_client_that_has_sent_its_whole_job_if_the_target_cannot_be_reached() {
     for retry in ["0", "1"] {
         let closed = target().1;
-        // The job is there before the command is.
+        // The job is in the backlog before the command accepts.
         let (listener, addr) = target();
         let mut client = connect(addr.parse().unwrap());
         client.write_all(b"a job to print").unwrap();
@@ -356,7 +356,7 @@ fn forward_closes_its_connection_to_the_target_before_it_dials_again() {
             old.set_nonblocking(true).unwrap();
             assert_eq!(old.read(&mut [0]).expect("the end of the old connection"), 0);
         }
-        // Until then the client's connection may still pass to the next client.
+        // Until then, the next client may still get this connection.
         new.write_all(b"x").unwrap();
         client.read_exact(&mut [0]).unwrap();
         kept.push(client);
@@ -374,7 +374,7 @@ fn once_exits_with_1_if_the_target_cannot_be_reached() {
 
 #[test]
 fn clients_that_connect_again_after_the_target_has_closed_are_served() {
-    // Without the other tests, which start processes: these hold a client's connection for a moment.
+    // Alone: other tests start processes, which briefly inherit a client's connection.
     if !is_alone() {
         return;
     }
@@ -409,8 +409,8 @@ fn a_link_local_address_with_its_interface_works_as_target_and_for_listening() {
     assert_eq!(through(&mut connect(addr), b"six"), b"six");
 }
 
-/// If nobody listens on a port of this machine from which outgoing connections are given theirs, the kernel may connect
-/// the socket to itself. Here there is no other port to give.
+/// If nobody listens on a local port in the ephemeral range, the kernel may connect the socket to itself. Here that range has
+/// only this port.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_socket_that_connects_to_itself_is_not_taken_for_the_target() {
@@ -423,7 +423,7 @@ fn a_socket_that_connects_to_itself_is_not_taken_for_the_target() {
     let addr = listener.local_addr().unwrap();
     command.args(["-l", "stdin", "forward", "127.0.0.1:40000"]).stdin(OwnedFd::from(listener));
     let forward = started(command);
-    // Only the first one: afterwards the port is in TIME_WAIT.
+    // Only the first attempt: afterwards the port is in TIME_WAIT.
     let mut client = connect(addr);
     client.write_all(b"a job to print").unwrap();
     assert_eq!(rest(&mut client), b"");
@@ -432,7 +432,7 @@ fn a_socket_that_connects_to_itself_is_not_taken_for_the_target() {
     assert!(forward.line_with("closed ").contains(": aborted, 0 bytes in, "));
 }
 
-/// The command with a name server that does not answer for a minute.
+/// Starts the command with a name server that does not answer for a minute.
 #[cfg(target_os = "linux")]
 fn without_name_server(arguments: &[&str]) -> Option<Running> {
     let setup = "ip link add eth0 type veth peer name eth1; ip link set eth0 up; ip link set eth1 up;

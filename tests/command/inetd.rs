@@ -1,4 +1,4 @@
-//! `exec --inetd`: the process has the connection itself, as with inetd's `nowait`, and the server keeps its promises.
+//! `exec --inetd`: the process has the connection itself, as with inetd's `nowait`, and the server still keeps its promises.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener};
@@ -14,7 +14,7 @@ fn inetd(options: &[&str], process: &[&str]) -> Running {
     start(&arguments, |_| {})
 }
 
-/// Connects, closes its own side without a word, and returns the answer.
+/// Connects, half-closes without sending anything, and returns the answer.
 fn answer(addr: SocketAddr) -> String {
     let mut client = connect(addr);
     client.shutdown(Shutdown::Write).unwrap();
@@ -71,7 +71,7 @@ fn inetd_loses_no_bytes_in_either_direction() {
 fn with_inetd_a_process_may_block_for_as_long_as_its_client_does_not_read() {
     let server = inetd(&[], &["head", "-c", "20000000", "/dev/zero"]);
     let mut client = connect(server.addr);
-    thread::sleep(Duration::from_millis(200)); // longer than the server's own write timeout, in which it is blocked
+    thread::sleep(Duration::from_millis(200)); // longer than the server's own write timeout
     assert_eq!(rest(&mut client).len(), 20_000_000);
 }
 
@@ -139,7 +139,7 @@ fn with_inetd_a_process_that_cannot_be_started_is_logged_and_its_client_is_disco
     assert!(rest(&mut connect(server.addr)).is_empty());
     let line = server.line_with("cannot start");
     assert!(line.contains("\"no-such-program\"") && line.contains("in the PATH?"), "{line}");
-    assert!(rest(&mut connect(server.addr)).is_empty()); // it goes on
+    assert!(rest(&mut connect(server.addr)).is_empty()); // the server goes on
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn with_inetd_a_connection_left_non_blocking_does_not_make_the_server_spin() {
 
 #[test]
 fn with_inetd_buffer_and_byte_timeout_options_are_usage_errors() {
-    // If they were none, the server would find its port taken.
+    // If these were no usage errors, the server would fail because the port is in use.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = listener.local_addr().unwrap().to_string();
     for option in [

@@ -29,7 +29,7 @@ fn refusals_are_summarised_once_a_second() {
         match words[..] {
             ["refused", peer, "busy"] if peer.ends_with(':') => count += 1,
             ["refused", more, "more,", "the", "last", _, "busy"] => count += more.parse::<u64>().unwrap(),
-            // The log could not keep up with the storm, and says by how much.
+            // The log could not keep up with the burst, and prints how many events it missed.
             ["missed", missed, "events"] => count += missed.parse::<u64>().unwrap(),
             ["closed", ..] => continue,
             _ => panic!("{line}"),
@@ -37,7 +37,7 @@ fn refusals_are_summarised_once_a_second() {
         lines += 1;
     }
     let seconds = began.elapsed().as_secs();
-    // What the log has missed is a line a second, too.
+    // Missed events are also summarised in one line a second.
     assert!(lines <= 2 * (seconds + 3), "{lines} lines in {seconds} s");
 }
 
@@ -62,7 +62,7 @@ fn a_burst_of_clients_is_summarised_once_a_second() {
             ["connected", _] => connected += 1,
             ["closed", more, "more,", "the", "last", ..] => closed += more.parse::<u64>().unwrap(),
             ["closed", ..] => closed += 1,
-            // The log could not keep up with the storm, and says by how much.
+            // The log could not keep up with the burst, and prints how many events it missed.
             ["missed", number, "events"] => missed += number.parse::<u64>().unwrap(),
             _ => panic!("{line}"),
         }
@@ -70,7 +70,7 @@ fn a_burst_of_clients_is_summarised_once_a_second() {
     }
     assert_eq!(connected + closed + missed, 2 * CLIENTS);
     let seconds = began.elapsed().as_secs();
-    // The first ones of the storm in full, then a line of each kind a second.
+    // The first lines of the burst in full, then a line of each kind a second.
     assert!(lines <= 40 + 3 * (seconds + 3), "{lines} lines in {seconds} s");
 }
 
@@ -113,7 +113,7 @@ fn complaints_in_a_burst_of_clients_are_summarised() {
     assert!(lines <= 60 + 3 * (seconds + 3), "{lines} lines in {seconds} s");
 }
 
-/// It belongs to the open file, so whoever shares standard error can set it.
+/// O_NONBLOCK belongs to the open file, so any process that shares standard error can set it.
 #[cfg(unix)]
 #[test]
 fn no_line_is_lost_if_standard_error_is_non_blocking_and_full() {
@@ -149,7 +149,7 @@ fn no_line_is_lost_if_standard_error_is_non_blocking_and_full() {
 
 #[test]
 fn a_blocked_standard_error_does_not_stall_the_server() {
-    // The pipe is never read from after the first line. What fits is 64 KiB; what happens makes far more.
+    // The pipe is not read after the first line. It holds 64 KiB, and the events fill far more.
     let mut command = Command::new(env!("CARGO_BIN_EXE_single-server"));
     command.args(["-l", "0", "-a", "127.0.0.1", "echo"]).stdin(Stdio::null()).stderr(Stdio::piped());
     let mut child = Killed::start(&mut command);
@@ -193,7 +193,7 @@ fn each_signal_prints_as_one_line() {
 fn the_line_of_a_closed_session_gives_the_reason() {
     let closed = |echo: &Running| echo.line_with("closed ").split(": ").nth(1).unwrap().to_string();
     let echo = start(&["--busy", "replace", "--idle-timeout", "1", "echo"], |_| {});
-    // What was on its way when a connection is cut may be counted as sent or as discarded, so that is not compared.
+    // Bytes in transit when a connection is cut may count as sent or as discarded, so those are not compared.
     let mut client = connect(echo.addr);
     ping(&mut client).unwrap();
     let mut newer = connect(echo.addr);

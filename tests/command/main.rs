@@ -1,5 +1,5 @@
-//! The command, and whatever else needs a process: a file for each thing that the command does, and in `promises` a file for
-//! each promise that the command keeps, or whose test needs a process of its own. The tests run side by side.
+//! Tests that need a process: a file for each feature of the command, and in `promises` a file for each promise that the
+//! command keeps or whose tests need their own process. The tests run in parallel.
 
 #[path = "../visitor/processes/mod.rs"]
 mod processes;

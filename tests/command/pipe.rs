@@ -1,4 +1,4 @@
-//! `pipe`: whatever holds the other ends of standard input and output, nothing is lost and nobody hangs.
+//! `pipe`: no byte is lost and nothing hangs, whatever is at the other ends of standard input and output.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
@@ -126,13 +126,13 @@ fn pipe_waits_for_a_slow_reader() {
     });
     let mut client = connect(pipe.addr);
     client.shutdown(Shutdown::Write).unwrap();
-    thread::sleep(Duration::from_millis(1200)); // a client that takes its time
+    thread::sleep(Duration::from_millis(1200)); // a slow client
     assert_same(&rest(&mut client), &bytes);
 }
 
 #[test]
 fn pipe_waits_for_an_answer_in_pieces() {
-    // The pieces come much more often than twice a second, unless the machine is so busy that they do not: then tries again.
+    // The pieces come much more often than twice a second. If the machine is too busy for that, the test tries again.
     for _ in 0..20 {
         let mut pipe = start(&["pipe"], |command| {
             command.stdin(Stdio::piped()).stdout(Stdio::null());
@@ -142,7 +142,7 @@ fn pipe_waits_for_an_answer_in_pieces() {
         client.shutdown(Shutdown::Write).unwrap();
         let (mut last, mut late) = (Instant::now(), Duration::ZERO);
         for _ in 0..10 {
-            thread::sleep(Duration::from_millis(100)); // a device that takes its time
+            thread::sleep(Duration::from_millis(100)); // a slow device
             stdin.write_all(b"OK").unwrap();
             late = late.max(last.elapsed());
             last = Instant::now();
@@ -159,8 +159,8 @@ fn pipe_waits_for_an_answer_in_pieces() {
     skipped("the device gets too little processor time to answer every 200 ms");
 }
 
-/// When the client reads on after a pause, the inbox can run empty before the thread of standard input, which waits for
-/// room, gets processor time again.
+/// When the client resumes reading, the inbox can run empty before the thread of standard input, which waits for room, gets
+/// processor time again.
 #[cfg(target_os = "linux")]
 #[test]
 fn pipe_does_not_end_a_session_while_bytes_are_queued_for_the_client() {
@@ -171,7 +171,7 @@ fn pipe_does_not_end_a_session_while_bytes_are_queued_for_the_client() {
     });
     let mut client = connect(pipe.addr);
     client.shutdown(Shutdown::Write).unwrap();
-    thread::sleep(Duration::from_millis(1200)); // a client that takes its time
+    thread::sleep(Duration::from_millis(1200)); // a slow client
     let late = match trace(&thread_named(&pipe, "stdin"), "futex:delay_exit=300000") {
         Some(late) => late,
         None => return,
@@ -252,7 +252,7 @@ fn pipe_recv_only_never_half_closes_the_connection() {
     });
     let sent = pattern(7, 8 << 20);
     let mut client = connect(pipe.addr);
-    // A moment in which the server could close its side.
+    // Time in which the server could close its side.
     client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     assert_eq!(client.peek(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     client.write_all(&sent).unwrap();
@@ -289,7 +289,7 @@ fn pipe_exits_with_1_if_standard_input_cannot_be_read() {
 
 // --- standard input that ends ---
 
-/// `pipe --send-only` with a producer that the test is.
+/// Starts `pipe --send-only`; the test is the producer.
 fn send_only() -> (Running, std::process::ChildStdin) {
     let mut pipe = start(&["pipe", "--send-only"], |command| {
         command.stdin(Stdio::piped()).stdout(Stdio::null());
@@ -305,7 +305,7 @@ fn pipe_send_only_exits_with_0_at_the_end_of_standard_input_if_nothing_is_left()
     drop(stdin);
     assert!(pipe.line().starts_with("standard input has ended"));
     assert_eq!(pipe.wait(), Some(0));
-    // The client that is connected has had everything.
+    // The connected client has received everything.
     let (mut pipe, mut stdin) = send_only();
     stdin.write_all(b"news").unwrap();
     let mut client = connect(pipe.addr);
@@ -313,7 +313,7 @@ fn pipe_send_only_exits_with_0_at_the_end_of_standard_input_if_nothing_is_left()
     drop(stdin);
     assert_eq!(rest(&mut client), b"");
     assert_eq!(pipe.wait(), Some(0));
-    // So had one that has left.
+    // So has a client that has left.
     let (mut pipe, mut stdin) = send_only();
     stdin.write_all(b"news").unwrap();
     let mut client = connect(pipe.addr);
@@ -336,7 +336,7 @@ fn pipe_send_only_delivers_the_rest_after_the_end_of_standard_input_and_exits_wi
             drop(client);
             pipe.line_with("closed ");
         }
-        // More than the inbox holds: the producer ends when the last client has taken a part of it.
+        // More than the inbox holds, so the producer can end only when the last client has read a part of it.
         let left = all[..if earlier_clients == 5 { 9 } else { all.len() }].to_vec();
         let producer = thread::spawn(move || stdin.write_all(&left).map(|()| left).unwrap());
         if earlier_clients == 5 {
@@ -352,7 +352,7 @@ fn pipe_send_only_delivers_the_rest_after_the_end_of_standard_input_and_exits_wi
 fn the_end_of_standard_input_is_logged() {
     let pipe = start(&["pipe"], |_| {});
     assert_eq!(pipe.line(), "standard input has ended; clients can still send");
-    // It is no error.
+    // It is not an error.
     command().args(["-q", "-l", "0", "pipe", "--send-only"]).assert().success().stderr("");
 }
 
@@ -365,7 +365,7 @@ fn pipe_live_discards_input_while_nobody_is_connected() {
     });
     let mut stdin = pipe.child.stdin.take().unwrap();
     for _ in 0..3 {
-        // Several times what the inbox holds. The producer is not held back.
+        // Several times what the inbox holds. The producer is not blocked.
         stdin =
             in_time("the producer", move || stdin.write_all(&vec![b'o'; 4 << 20]).map(|()| stdin).unwrap());
         let mut client = connect(pipe.addr);
@@ -378,14 +378,14 @@ fn pipe_live_discards_input_while_nobody_is_connected() {
             assert_ne!(count, 0, "the connection has ended");
             got.extend_from_slice(&piece[..count]);
         }
-        // At most what was in the pipe and in the hands of the thread when the client came.
+        // At most what was in the pipe and being read when the client connected.
         assert!(got.len() <= 2 * 64 * 1024 + 3, "{} bytes", got.len());
         drop(client);
         pipe.line_with("closed ");
     }
 }
 
-// --- standard input and output that somebody else has made non-blocking ---
+// --- non-blocking standard input and output ---
 
 #[test]
 fn pipe_loses_nothing_if_its_standard_streams_are_non_blocking() {

@@ -18,7 +18,7 @@ fn after_a_flood_and_a_reset_the_next_client_sees_only_its_own_bytes() {
     let mut random = Random(7);
     for round in 0..200 {
         let mut first = connect(echo.addr);
-        // From one byte to more than all buffers along the way hold.
+        // From one byte to more than all buffers on the path hold.
         let size = 1 << random.below(24);
         flood(&mut first, &rude[..size]);
         reset(first);
@@ -87,8 +87,8 @@ fn replies_to_a_departed_client_are_returned_to_the_sender() {
 #[test]
 fn the_handle_of_a_departed_client_cannot_end_the_next_session() {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
-    let gone = connect(server.local_addr());
-    let first = next_client(&server, &gone);
+    let departed = connect(server.local_addr());
+    let first = next_client(&server, &departed);
     first.abort();
     let mut stream = connect(server.local_addr());
     let second = next_client(&server, &stream);

@@ -1,7 +1,7 @@
 //! Promise 4, *back at once*: a client that closes and connects again at once is served without a retry.
 //!
-//! Where a second client has to be turned away the handover time is longer than the deadline of the tests, so a
-//! server that waits where it must not is found out.
+//! Where a second client must be refused, the handover time is longer than the deadline of the tests. So a server that
+//! waits although it must not fails the test.
 
 use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
@@ -36,7 +36,7 @@ fn a_client_that_closes_and_connects_again_at_once_is_served_under_tell() {
 }
 
 /// Here the kernel decides, and it refuses until the server has read the FIN and listens again, which may take longer
-/// than a client on the same machine needs to come back. But whoever it lets in is served.
+/// than a client on the same machine needs to return. But every client that gets connected is served.
 #[test]
 fn a_client_that_closes_and_gets_connected_again_is_served_under_refuse() {
     for closing in CLOSINGS {
@@ -46,7 +46,7 @@ fn a_client_that_closes_and_gets_connected_again_is_served_under_refuse() {
             for number in 0..1000 {
                 while let Err(e) = visit(addr, closing) {
                     let refused = e.kind() == ErrorKind::ConnectionRefused;
-                    assert!(refused, "visit {number}, after {closing:?}, was turned away: {e}");
+                    assert!(refused, "visit {number}, after {closing:?}, was refused: {e}");
                     thread::yield_now();
                 }
             }
@@ -58,7 +58,7 @@ fn a_client_that_closes_and_gets_connected_again_is_served_under_refuse() {
     }
 }
 
-/// Asserts that a client is neither served nor turned away for the moment.
+/// Asserts that for now a client is neither served nor refused.
 fn waits(client: &mut TcpStream) {
     client.set_read_timeout(Some(SHORT)).unwrap();
     let read = client.read(&mut [0]);
@@ -79,8 +79,7 @@ fn a_newcomer_is_served_as_soon_as_a_leaving_client_frees_the_slot() {
         let (mut old, end) = leaving(&server);
         let mut new = connect(server.local_addr());
         waits(&mut new);
-        // The newcomer takes nothing from what the leaving client is still to get, which is more than the kernel
-        // holds, and which it reads in its own time.
+        // The leaving client still receives its whole answer, although it reads slowly and the kernel cannot hold all of it.
         let answer = pattern(1, 24 << 20);
         end.client().inbox().send(answer.clone()).unwrap();
         drop(end);
@@ -135,7 +134,7 @@ fn a_newcomer_is_served_after_a_session_that_is_being_finished() {
 #[test]
 fn a_newcomer_is_refused_if_the_leaving_client_keeps_the_slot_beyond_the_handover_time() {
     for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse] {
-        let told: &[u8] = if matches!(policy, Busy::Tell(_)) { b"busy" } else { b"" };
+        let message: &[u8] = if matches!(policy, Busy::Tell(_)) { b"busy" } else { b"" };
         let server = Options::new().busy(policy.clone()).handover(SHORT).bind(apart()).unwrap();
         let signals = server.signal();
         let (mut old, end) = leaving(&server);
@@ -148,7 +147,7 @@ fn a_newcomer_is_refused_if_the_leaving_client_keeps_the_slot_beyond_the_handove
             }
         });
         new.set_read_timeout(Some(DEADLINE)).unwrap();
-        assert_eq!(rest(&mut new), told, "{policy:?}");
+        assert_eq!(rest(&mut new), message, "{policy:?}");
         assert!(began.elapsed() >= SHORT - Duration::from_millis(20), "{policy:?}: {:?}", began.elapsed());
         assert!(server.is_busy());
         if policy != Busy::Refuse {

@@ -1,5 +1,5 @@
-//! Promise 5, *bounded*, for the account of the inbox: who gets the room in it, and when. What memory a server takes is
-//! measured in `tests/command/promises/bounded.rs`.
+//! Promise 5, *bounded*, for the account of the inbox: which sender gets room, and when. The memory of a server is measured
+//! in `tests/command/promises/bounded.rs`.
 
 use std::io::Read;
 use std::thread;
@@ -82,7 +82,7 @@ fn an_inbox_left_full_by_a_session_is_emptied_while_nobody_is_connected() {
     session.client().abort();
     assert!(session.wait_until_over().discarded >= 1 << 20);
     drop(session);
-    // This is accepted only by an inbox that has all of its room.
+    // Only an empty inbox accepts this.
     becomes(true, || inbox.try_send(vec![b'x'; 32 << 20]).is_ok());
     assert!(!server.is_busy());
 }

@@ -29,23 +29,23 @@ fn tell_sends_the_whole_message_even_to_clients_that_send_first() {
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
     let addr = echo.addr;
-    let knocking = thread::spawn(move || {
+    let connecting = thread::spawn(move || {
         let talk = pattern(2, 20_000);
-        for knock in 0..2000 {
+        for attempt in 0..2000 {
             let mut second = connect(addr);
-            if knock % 2 == 0 {
+            if attempt % 2 == 0 {
                 // The server may have closed by now, but its message can still be read.
-                let _ = second.write(&talk[..1 + knock * 10]);
+                let _ = second.write(&talk[..1 + attempt * 10]);
             }
             assert_same(&rest(&mut second), &message);
         }
     });
     let mut trips = 0;
-    while trips < 1000 || !knocking.is_finished() {
+    while trips < 1000 || !connecting.is_finished() {
         ping(&mut first).unwrap();
         trips += 1;
     }
-    knocking.join().unwrap();
+    connecting.join().unwrap();
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn replace_frees_the_slot_while_reader_writer_and_application_are_blocked() {
     let echo = with(Busy::Replace);
     for _ in 0..3 {
         let mut stuck = connect(echo.addr);
-        write_until_held_back(&mut stuck); // the writer blocks in `write`, and the reader waits for room
+        write_until_blocked(&mut stuck); // the writer blocks in `write`, and the reader waits for room
         let mut new = connect(echo.addr);
         ping(&mut new).unwrap();
         let mut scrap = [0; 1 << 16];
@@ -250,7 +250,7 @@ fn replace_frees_the_slot_while_reader_writer_and_application_are_blocked() {
 
 #[test]
 fn a_replaced_client_that_is_still_sending_is_reset() {
-    // Otherwise both kernels keep the connection for minutes, each with megabytes that nobody reads.
+    // Otherwise both kernels would keep the connection for minutes, each with megabytes of unread data.
     let server = Options::new().buffer_size(1024).busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut old = connect(server.local_addr());
@@ -273,7 +273,7 @@ fn a_replaced_client_that_is_still_sending_is_reset() {
 fn every_policy_serves_consecutive_clients_without_a_retry() {
     for policy in [Busy::Drop, Busy::tell("busy"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let addr = &address_for(&policy);
-        // A client that came before the slot is free would be turned away.
+        // A client that connected before the slot is free would be refused.
         let echo = echo_on(addr, Options::new().busy(policy.clone()).handover(Duration::ZERO));
         for _ in 0..300 {
             let mut client = connect(echo.addr);

@@ -1,6 +1,6 @@
-//! The documentation cites tests as evidence. Each of them exists, in the file that is named.
+//! The documentation cites tests. Each of them exists, in the named file.
 
-/// The pages, and how many tests each cites at least.
+/// The pages, and the minimum number of tests that each cites.
 const PAGES: [(&str, usize); 2] =
     [(include_str!("../../src/guide/promises.md"), 12), (include_str!("../../src/guide/protocol.md"), 15)];
 
@@ -8,7 +8,7 @@ const PAGES: [(&str, usize); 2] =
 fn every_test_cited_by_the_guide_exists_in_the_named_file() {
     for (page, least) in PAGES {
         let spans: Vec<&str> = page.split('`').collect();
-        // Code is at the odd places: a file, a colon, and the name of a test.
+        // The spans of code have odd indices: a file, then `: `, then the name of a test.
         let cited = spans.windows(3).skip(1).step_by(2).filter(|span| span[1] == ": ");
         let mut count = 0;
         for span in cited {

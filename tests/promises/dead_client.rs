@@ -1,7 +1,7 @@
-//! Promise 9: a client that has gone does not keep the slot.
+//! Promise 9: a vanished client does not keep the slot.
 //!
-//! The tests assert that no session is ended too early. For "not too late" they allow the general deadline, because the
-//! machine may be slow.
+//! The tests check strictly that no session ends too early. How late it may end is limited only by the general deadline,
+//! because the machine may be slow.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -14,7 +14,7 @@ use crate::visitor::*;
 
 /// A timeout that ends a session.
 const SHORT: Duration = Duration::from_millis(50);
-/// For sessions that must not end: long enough that a busy machine does not end them either.
+/// For sessions that must not end, even on a busy machine.
 const LONG: Duration = Duration::from_millis(800);
 
 #[test]
@@ -266,7 +266,7 @@ fn a_reset_frees_the_slot_even_while_the_outbox_is_full() {
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    write_until_held_back(&mut client); // the outbox is full, and the reader waits for room
+    write_until_blocked(&mut client); // the outbox is full, and the reader waits for room
     server.inbox().send("unread").unwrap();
     reset(client);
     assert_eq!(next_report(&signals).reason, Reason::Reset);
@@ -316,7 +316,7 @@ fn a_client_that_has_closed_is_timed_out_after_the_close_timeout_without_a_byte(
         assert!(!server.is_busy());
         assert!(rest(&mut client).is_empty());
         assert!(end.client().inbox().send("too late").is_err());
-        // The end is kept, as by an application that is busy with something else, and costs the next client nothing.
+        // The application keeps the end, as if it were busy. That does not delay the next client.
     }
     ping_through(&server);
 }
@@ -336,7 +336,7 @@ fn each_byte_restarts_the_close_timeout() {
     let inbox = end.client().inbox();
     let talking = thread::spawn(move || {
         for _ in 0..12 {
-            thread::sleep(LONG / 8); // an application that takes its time
+            thread::sleep(LONG / 8); // a slow application
             inbox.send("tick").unwrap();
         }
     });
@@ -387,7 +387,7 @@ fn without_a_close_timeout_a_client_that_has_closed_keeps_the_slot() {
     let options = Options::new().close_timeout(SHORT).close_timeout(None);
     let server = options.bind("127.0.0.1:0").unwrap();
     let (mut client, end) = leaving(&server);
-    thread::sleep(4 * SHORT); // an application that takes its time
+    thread::sleep(4 * SHORT); // a slow application
     assert!(server.is_busy());
     end.client().inbox().send("answer").unwrap();
     drop(end);
@@ -399,7 +399,7 @@ fn the_close_timeout_does_not_apply_before_the_client_has_closed() {
     let echo = echo(Options::new().close_timeout(SHORT));
     let mut client = connect(echo.addr);
     ping(&mut client).unwrap();
-    thread::sleep(4 * SHORT); // a client that takes its time
+    thread::sleep(4 * SHORT); // a slow client
     ping(&mut client).unwrap();
 }
 
@@ -412,7 +412,7 @@ fn a_reset_while_the_outbox_is_full_frees_the_slot_after_the_close_timeout() {
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    write_until_held_back(&mut client);
+    write_until_blocked(&mut client);
     server.inbox().send("unread").unwrap();
     reset(client);
     assert_eq!(next_report(&signals).reason, Reason::Reset);

@@ -1,5 +1,5 @@
-//! Promise 8, *stop stops*, in its gentle form: `drain` accepts nobody more, lets the client that is there go on, and the
-//! server stops when that has left or its time is up.
+//! Promise 8, *stop stops*, for `drain`: the server accepts no more clients, lets the current one continue, and stops when
+//! it has left or the time is up.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -16,7 +16,7 @@ fn policies() -> [Busy; 5] {
     [Busy::Drop, Busy::tell("no"), Busy::Refuse, Busy::Wait, Busy::Replace]
 }
 
-/// An echo server that a thread serves until it has stopped, with a client that has been served.
+/// An echo server on its own thread, with a client that is being served.
 struct Served {
     addr: SocketAddr,
     control: Control,

@@ -1,5 +1,5 @@
-//! Complete programs that embed the server, as an application would write them. Each is at most 45 lines, and each is run
-//! against real clients.
+//! Complete programs that embed the server, as an application would. Each has at most 45 lines and is run against real
+//! clients.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -13,7 +13,7 @@ use single_server::{Busy, Client, Control, Inbox, Message, Options, Session, Sig
 
 use crate::visitor::*;
 
-/// A debug console in a daemon whose main thread has something to do ten times a second.
+/// A debug console in a daemon whose main thread does periodic work ten times a second.
 mod ticking_console {
     use super::*;
 
@@ -77,7 +77,7 @@ fn a_daemon_ticks_while_its_console_waits_for_commands() {
     in_time("the console", move || console.join().unwrap());
 }
 
-/// An instrument that answers line commands, and gives up a command that is not complete in time.
+/// An instrument that answers line commands. A command that is not complete in time ends the session.
 mod instrument {
     use super::*;
 
@@ -125,7 +125,7 @@ fn an_instrument_answers_line_commands_and_times_incomplete_ones_out() {
     in_time("the instrument", move || instrument.join().unwrap());
 }
 
-/// The login of a game in text. Telnet clients send bytes of their own, which are no text.
+/// The login of a text game. Telnet clients also send control bytes, which are not text.
 mod mud {
     use super::*;
 
@@ -182,7 +182,7 @@ mod modbus {
     use super::*;
 
     pub fn serve(session: &mut Session<'_>, registers: &mut [u16]) -> io::Result<()> {
-        // Between two messages the master may leave. An end within one is an error.
+        // The master may leave between two messages. An end within a message is an error.
         while !session.fill_buf()?.is_empty() {
             let mut header = [0; 7];
             session.read_exact(&mut header)?;
@@ -316,7 +316,7 @@ fn a_language_server_reads_header_lines_and_then_the_body_that_they_announce() {
     in_time("the language server", move || serving.join().unwrap());
 }
 
-/// A flight recorder: the last lines of a log for whoever connects, and then the new ones. It never waits for the client.
+/// A flight recorder: a client gets the last lines of a log and then the new ones. The recorder never waits for the client.
 mod recorder {
     use super::*;
 
@@ -334,7 +334,7 @@ mod recorder {
                 let gap = if self.missed > 0 { format!("({} missed)\n", self.missed) } else { String::new() };
                 match viewer.try_send(gap + &line) {
                     Ok(()) => self.missed = 0,
-                    Err(_) => self.missed += 1, // it does not read, or has left, of which the end tells
+                    Err(_) => self.missed += 1, // it does not read, or has left, which the end will show
                 }
             }
             if self.lines.len() == 3 {
@@ -394,7 +394,7 @@ fn a_flight_recorder_shows_the_last_lines_and_never_waits_for_its_client() {
     in_time("the recorder", move || showing.join().unwrap());
 }
 
-/// Serves until another thread says so; the client that is connected then is still served.
+/// Serves until another thread interrupts it; the current client is still served to its end.
 mod graceful {
     use super::*;
 
@@ -424,7 +424,7 @@ fn a_drain_from_another_thread_lets_the_last_client_continue() {
     in_time("the program", move || running.join().unwrap()).unwrap();
 }
 
-/// An event loop: an emulator whose target runs on another thread and stops at a breakpoint of its own accord.
+/// An event loop: an emulator whose target runs on another thread and stops at breakpoints.
 mod emulator {
     use super::*;
 
@@ -448,7 +448,7 @@ mod emulator {
                 }
                 Message::Woken => {
                     for (client, stop) in stops.try_iter() {
-                        let _ = client.inbox().send(stop); // to the debugger that has asked, or to nobody
+                        let _ = client.inbox().send(stop); // to the debugger that asked, or to nobody
                     }
                 }
                 _ => {}
@@ -486,7 +486,7 @@ fn one_loop_handles_client_and_events_and_sends_no_event_to_another_client() {
     in_time("the emulator", move || emulator.join().unwrap());
 }
 
-/// A connection with the methods that gdbstub asks for: one byte at a time, and a look whether one is there.
+/// A connection with the methods that gdbstub requires: reading single bytes, and peeking.
 mod stub_connection {
     use super::*;
 
@@ -529,7 +529,7 @@ fn a_session_serves_a_protocol_that_reads_single_bytes_and_looks_ahead() {
     becomes(Some(3), || connection.0.peek().unwrap()); // the interrupt, while the target runs
     assert_eq!(connection.read().unwrap(), 3);
     client.shutdown(Shutdown::Write).unwrap();
-    // A stub that looks for an interrupt while its target runs must find out that the debugger has gone.
+    // A stub that polls for an interrupt while its target runs must notice that the debugger has disconnected.
     becomes(Some(io::ErrorKind::UnexpectedEof), || connection.0.peek().err().map(|e| e.kind()));
     assert_eq!(connection.read().unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
@@ -556,7 +556,7 @@ fn an_application_can_be_tested_without_a_second_thread() {
     assert_eq!(rest(&mut client), b"1\n3\n3\n6\n");
 }
 
-/// One server chained to another: what the client of the front sends goes to the client of the back, and the other way.
+/// Two chained servers: bytes of the front's client go to the back's client, and the other way round.
 mod chain {
     use super::*;
 
@@ -621,7 +621,7 @@ fn the_first_subscription_begins_with_the_first_client() {
     for _ in 0..3 {
         assert!(matches!(signals.recv_timeout(DEADLINE), Ok(Signal::Refused { .. })));
     }
-    // The others begin when they are made.
+    // Further subscriptions begin when they are made.
     let others = server.signal();
     drop(first);
     assert!(matches!(next_message(&server), Message::Connected(_)));

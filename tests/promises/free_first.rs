@@ -8,7 +8,7 @@ use single_server::{Client, Options};
 
 use crate::visitor::*;
 
-/// No newcomer waits for the slot, so one that came before the slot is free would be turned away.
+/// Without a handover time, a newcomer that connected before the slot is free would be refused.
 fn without_handover() -> Options {
     Options::new().handover(Duration::ZERO)
 }

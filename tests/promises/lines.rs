@@ -1,5 +1,5 @@
-//! Promises 2 and 5 for lines, *whole* and *bounded*: `Session::bounded_lines` returns what `BufRead::lines` does, except for a
-//! line that is too long, which is an error, and is not kept.
+//! Promises 2 and 5 for lines, *whole* and *bounded*: `Session::bounded_lines` returns the same lines as `BufRead::lines`,
+//! except that a line that is too long is an error and is not kept in memory.
 
 use std::io::{BufRead, ErrorKind, Write};
 use std::net::Shutdown;
@@ -9,8 +9,8 @@ use single_server::{Options, Session, SingleServer};
 
 use crate::visitor::*;
 
-/// Runs `look` on the session of a client that sends all of this and closes its side. With these options it arrives in chunks
-/// of one to three bytes.
+/// Runs `look` on the session of a client that sends these bytes and closes its side. They arrive in chunks of one to three
+/// bytes.
 fn session_with<T>(bytes: &[u8], round: usize, look: impl FnOnce(Session) -> T) -> T {
     let options = Options::new().buffer_size(1 + round % 3).depth(1 + round % 2);
     let mut server = options.bind("127.0.0.1:0").unwrap();

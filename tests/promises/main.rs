@@ -1,6 +1,6 @@
-//! The promises of the library, a file each. The tests run side by side, most of them waiting for something, in a process
-//! that starts no other: between `fork` and `exec` a child holds every connection and every listener of this process, so
-//! closing one would take effect late. What needs another process, or one of its own, is in `tests/command/promises`.
+//! The promises of the library, one file each. The tests run in parallel, in a process that starts no other: between
+//! `fork` and `exec`, a child process would hold all connections and listeners of this process, so closing one would take
+//! effect late. Tests that need another or a separate process are in `tests/command/promises`.
 
 #[path = "../visitor/mod.rs"]
 mod visitor;

@@ -19,11 +19,11 @@ struct World {
     control: Control,
     signals: Receiver<Signal>,
     random: Random,
-    /// Bytes that wait for the first client.
+    /// Bytes queued for the next client.
     waiting: Vec<u8>,
     live: Option<Live>,
     /// Sessions that have ended.
-    gone: VecDeque<Client>,
+    departed: VecDeque<Client>,
 }
 
 /// The live session, according to the model.
@@ -55,7 +55,7 @@ impl World {
             random,
             waiting: Vec::new(),
             live: None,
-            gone: VecDeque::new(),
+            departed: VecDeque::new(),
         }
     }
 
@@ -69,7 +69,7 @@ impl World {
             0 | 1 => self.somebody_connects(),
             2 | 3 => self.client_sends(),
             4 => self.application_sends(),
-            5 => self.application_answers_the_dead(),
+            5 => self.application_answers_a_departed_client(),
             6 => self.client_reads(),
             7 => self.client_closes(),
             8 => self.application_closes(),
@@ -142,9 +142,9 @@ impl World {
         }
     }
 
-    fn application_answers_the_dead(&mut self) {
+    fn application_answers_a_departed_client(&mut self) {
         let bytes = self.some_bytes();
-        if let Some(client) = self.gone.pop_front() {
+        if let Some(client) = self.departed.pop_front() {
             assert!(matches!(client.inbox().send(bytes), Err(SendError::Over(_))));
         }
     }
@@ -195,7 +195,7 @@ impl World {
                 other => panic!("{other:?}"),
             }
         }
-        self.gone.push_back(live.client);
+        self.departed.push_back(live.client);
     }
 
     fn application_half_closes(&mut self) {

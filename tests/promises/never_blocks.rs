@@ -1,4 +1,4 @@
-//! Promise 11: calls that do not wait return at once, however many there are, and so does the drop of any handle.
+//! Promise 11: non-blocking calls never block, however many there are, and neither does dropping a handle.
 
 use std::thread;
 
@@ -6,7 +6,7 @@ use single_server::{Message, SingleServer};
 
 use crate::visitor::*;
 
-/// Makes 5,000 calls that must not wait, then a `try_send` and a stop. Everything must return in time, including drops.
+/// Makes 5,000 non-blocking calls, then a `try_send` and a stop. Everything must return in time, including drops.
 fn after_many_calls(of: fn(&SingleServer), connected: bool) {
     in_time("5,000 calls, a try_send and a stop", move || {
         let server = quick().bind(apart()).unwrap();

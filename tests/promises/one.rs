@@ -1,4 +1,4 @@
-//! Promise 1, *one*: at any moment at most one connection's bytes reach the application or come from it.
+//! Promise 1, *one*: at any moment, at most one connection exchanges bytes with the application.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -16,32 +16,32 @@ fn two_thousand_clients_are_refused_while_one_is_served() {
     ping(&mut served).unwrap();
     let done = AtomicBool::new(false);
     let trips = 1000;
-    let knocks = thread::scope(|scope| {
-        let knocking = scope.spawn(|| {
-            let mut knocks = 0;
-            while knocks < 2000 || !done.load(Ordering::Acquire) {
+    let attempts = thread::scope(|scope| {
+        let connecting = scope.spawn(|| {
+            let mut attempts = 0;
+            while attempts < 2000 || !done.load(Ordering::Acquire) {
                 let mut second = connect(echo.addr);
-                if knocks % 2 == 0 {
+                if attempts % 2 == 0 {
                     let _ = second.write_all(b"let me in");
                 }
                 assert!(rest(&mut second).is_empty(), "a refused client received bytes");
-                knocks += 1;
+                attempts += 1;
             }
-            knocks
+            attempts
         });
         for _ in 0..trips {
             ping(&mut served).unwrap();
         }
         done.store(true, Ordering::Release);
-        knocking.join().unwrap()
+        connecting.join().unwrap()
     });
     // A subscription holds 1,024 signals. This one has not been read, so the next signal tells how many were dropped.
-    let mut told = 0;
+    let mut signalled = 0;
     for signal in echo.signals.try_iter() {
         match signal {
             Signal::Refused { why, .. } => {
                 assert_eq!(why, Refusal::Busy);
-                told += 1;
+                signalled += 1;
             }
             other => assert!(matches!(other, Signal::Connected(_))),
         }
@@ -53,7 +53,7 @@ fn two_thousand_clients_are_refused_while_one_is_served() {
     };
     let report = next_report(&echo.signals);
     assert_eq!(report.received, 4 + 4 * trips);
-    assert_eq!(told + missed, knocks);
+    assert_eq!(signalled + missed, attempts);
 }
 
 #[test]

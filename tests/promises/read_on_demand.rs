@@ -1,5 +1,5 @@
-//! `read_on_demand`: an application prepares something before it takes the client's bytes, or cuts the client with them
-//! unread. However the session ends meanwhile, nobody hangs and the end is told once.
+//! `read_on_demand`: an application prepares something before it asks for the client's bytes, or aborts the session with the
+//! bytes unread. However the session ends meanwhile, nothing hangs and the end is delivered once.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -15,7 +15,7 @@ fn on_demand() -> Options {
     Options::new().read_on_demand(true)
 }
 
-/// A server that has told of a client, whose bytes nobody has asked for.
+/// A server that has announced a client, and the application has not asked for its bytes.
 fn announced(options: Options) -> (SingleServer, Client, TcpStream) {
     let server = options.bind("127.0.0.1:0").unwrap();
     let mut stream = connect(server.local_addr());
@@ -26,7 +26,7 @@ fn announced(options: Options) -> (SingleServer, Client, TcpStream) {
     }
 }
 
-/// The end of the session, which is the next message and the last.
+/// Receives the end of the session, which must be the next message and the last one.
 fn only_end(server: &SingleServer) -> Report {
     let report = match next_message(server) {
         Message::End(end) => report_of(&end),
@@ -47,7 +47,7 @@ fn an_abort_before_the_first_read_resets_a_client_that_has_sent_everything() {
     for _ in 0..20 {
         let (server, client, mut stream) = announced(on_demand());
         stream.shutdown(Shutdown::Write).unwrap();
-        // Another client is told at once. Meanwhile the bytes of the first one have arrived.
+        // Another client is refused at once. Meanwhile the bytes of the first one have arrived.
         assert!(rest(&mut connect(server.local_addr())).is_empty());
         client.abort();
         let end = stream.read(&mut [0]);
@@ -62,7 +62,7 @@ fn nothing_is_read_before_the_application_asks_and_everything_after_that() {
     let mut server = on_demand().bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
-    let written = write_until_held_back(&mut client);
+    let written = write_until_blocked(&mut client);
     assert_eq!(session.client().traffic().received, 0);
     client.shutdown(Shutdown::Write).unwrap();
     let received: usize = session.chunks().map(|chunk| chunk.len()).sum();
@@ -94,7 +94,7 @@ fn the_time_before_the_application_asks_is_not_counted_as_idle() {
     let mut server = on_demand().idle_timeout(idle).bind("127.0.0.1:0").unwrap();
     let _client = connect(server.local_addr());
     let session = server.accept().unwrap();
-    thread::sleep(10 * idle); // an application that takes its time
+    thread::sleep(10 * idle); // a slow application
     assert!(!session.inbox().is_closed());
     assert!(session.next_chunk().is_none());
     assert_eq!(session.wait_until_over().reason, Reason::Idle);
@@ -162,10 +162,10 @@ fn a_client_that_leaves_without_sending_anything_before_the_first_read_frees_the
     for _ in 0..8 {
         let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
-        let gone = connect(server.local_addr());
+        let leaving = connect(server.local_addr());
         assert!(matches!(next_message(&server), Message::Connected(_)));
         next_connected(&signals);
-        drop(gone);
+        drop(leaving);
         // Nobody asks for its bytes. The newcomer is served without a retry.
         let next = connect(server.local_addr());
         let report = next_report(&signals);
@@ -280,12 +280,12 @@ fn extend_keeps_the_bytes_of_a_client_that_has_left() {
 
 #[test]
 fn a_connected_client_is_not_timed_out_before_the_first_read() {
-    // It begins with the client's bytes: a FIN may be behind them.
+    // The timeout begins with the client's bytes, because a FIN may be behind them.
     let close = Duration::from_millis(200);
     let mut server = on_demand().close_timeout(close).bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
-    thread::sleep(3 * close); // an application that takes its time
+    thread::sleep(3 * close); // a slow application
     client.write_all(b"late").unwrap();
     let chunk = session.next_chunk();
     assert_eq!(chunk.as_deref(), Some(&b"late"[..]), "{:?}", session.client().report());

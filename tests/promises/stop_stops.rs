@@ -1,5 +1,5 @@
-//! Promise 8, *stop stops*: `stop` returns within its stop timeout, whatever clients and application do or fail to do,
-//! and the port is free then.
+//! Promise 8, *stop stops*: `stop` returns within the stop timeout, whatever clients and application do, and then the port
+//! is free.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -99,11 +99,11 @@ fn stop_delivers_the_answer_even_if_the_request_was_not_read() {
     }
 }
 
-/// What a client got of its answer, and the longest time in which it got no processor time.
+/// How many bytes of its answer a client got, and the longest time in which it got no processor time.
 type CutShort = (usize, Duration);
 
-/// A stop closes a lingering connection whose client sends nothing for a while. On a loaded machine the client may get no
-/// processor time for that long, which is no defect of the server: then tries again.
+/// A stop closes a lingering connection whose client sends nothing for a while. On a busy machine the client may get no
+/// processor time for that long. That is not a bug of the server, so the test tries again.
 fn unless_starved(attempt: impl Fn() -> Result<(), CutShort>) {
     for _ in 0..20 {
         match attempt() {
@@ -171,7 +171,7 @@ fn stop_does_not_use_up_the_stop_timeout_on_a_client_that_was_blocked_and_fell_s
         Options::new().stop_timeout(Duration::MAX).buffer_size(1000).depth(1).bind(apart()).unwrap();
     let mut client = connect(server.local_addr());
     let session = server.accept().unwrap();
-    write_until_held_back(&mut client); // the reader waits for room instead of reading
+    write_until_blocked(&mut client); // the reader waits for room instead of reading
     session.close();
     stop(server);
 }
@@ -211,11 +211,11 @@ fn stop_wakes_a_sender_that_waits_for_room() {
     // More than the kernel takes for a client that does not read; the next message then finds no room.
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let inbox = server.inbox();
-    let (told, telling) = mpsc::channel();
-    let sending = thread::spawn(move || told.send(inbox.send("y")));
-    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
+    let (result, results) = mpsc::channel();
+    let sending = thread::spawn(move || result.send(inbox.send("y")));
+    assert!(results.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
     server.control().stop();
-    let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
+    let sent = results.recv_timeout(DEADLINE).expect("the sender is woken");
     assert!(matches!(sent, Err(SendError::Stopped(_))), "{sent:?}");
     sending.join().unwrap().unwrap();
     rest(&mut client);
@@ -317,22 +317,22 @@ fn stop_beside_half_closes() {
 #[test]
 fn stop_lets_a_client_that_was_blocked_read_an_answer_written_earlier() {
     unless_starved(|| {
-        // Several at once, because the defect that this test is for shows only now and then.
-        let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || held_back_and_stopped(seed))).collect();
+        // Several at once, because the bug that this test is for shows only sometimes.
+        let clients: Vec<_> = (0..8).map(|seed| thread::spawn(move || block_and_stop(seed))).collect();
         let results: Vec<_> = clients.into_iter().map(|client| client.join().unwrap()).collect();
-        // The one that was the least starved.
+        // The result of the least starved client.
         results.into_iter().min_by_key(|result| result.err().map_or(Duration::MAX, |(_, late)| late)).unwrap()
     });
 }
 
-fn held_back_and_stopped(seed: u64) -> Result<(), CutShort> {
+fn block_and_stop(seed: u64) -> Result<(), CutShort> {
     let options = Options::new().buffer_size(1000).depth(1).stop_timeout(2 * DEADLINE);
     let server = options.bind(apart()).unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
     assert!(matches!(next_message(&server), Message::Connected(_)));
-    let held_back = write_until_held_back(&mut client); // the reader waits for room in the outbox
-    assert!(held_back > 0);
+    let written = write_until_blocked(&mut client); // the reader waits for room in the outbox
+    assert!(written > 0);
     let answer = pattern(seed, 2 << 20);
     server.inbox().send(answer.clone()).unwrap();
     finish(&server.control());

@@ -18,7 +18,7 @@ fn next_refusal(echo: &Echo) -> (SocketAddr, Refusal) {
 #[test]
 fn a_client_not_on_the_allow_list_is_refused_under_every_policy() {
     let allowed: Prefix = "192.0.2.0/24".parse().unwrap();
-    // No policy matters, and the busy message is not sent: it is for clients that may try again.
+    // The policy makes no difference, and the busy message is not sent: it is for clients that may try again.
     for policy in [Busy::Drop, Busy::tell("in use"), Busy::Refuse, Busy::Wait, Busy::Replace] {
         let echo = echo(Options::new().busy(policy).allow(allowed));
         for _ in 0..3 {

@@ -83,8 +83,8 @@ fn a_hundred_thousand_small_messages_arrive_in_order() {
 
 #[test]
 fn bytes_sent_before_a_close_are_delivered_even_if_the_answer_cannot_be_written() {
-    // The first answer meets a closed socket, and the client's kernel sends a RST. Bytes in the server's receive buffer
-    // stay readable, so the client sends few enough for that buffer to hold them all.
+    // The first answer reaches a closed socket, so the client's kernel sends a RST. Bytes in the server's receive buffer
+    // stay readable, so the client sends no more than that buffer holds.
     let server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
     let sent = pattern(4, 60_000);
     let mut client = connect(server.local_addr());
@@ -205,7 +205,7 @@ fn a_client_that_keeps_sending_and_reads_slowly_receives_the_whole_answer() {
         let reading = thread::spawn(move || {
             let mut all = vec![0; 1 << 20];
             client.read_exact(&mut all).unwrap();
-            // Slowly, so much of the answer is still in the server's kernel long after the application has closed.
+            // Read slowly, so much of the answer is still in the server's kernel long after the application has closed.
             let mut piece = [0; 50_000];
             loop {
                 match client.read(&mut piece).unwrap() {
@@ -239,7 +239,7 @@ fn a_client_that_pauses_and_then_sends_again_receives_the_whole_answer() {
                 0 => return all,
                 count => all.extend_from_slice(&piece[..count]),
             }
-            // Silent until the answer has begun, then a few bytes now and then.
+            // The client is silent until the answer has begun, then sends a few bytes now and then.
             thread::sleep(std::time::Duration::from_millis(3));
             let _ = client.write(b"and another thing");
         }
@@ -342,7 +342,7 @@ fn a_chunk_that_waits_for_room_in_the_outbox_is_received_before_the_end() {
             block_the_reader(&mut client, &session);
             end(session.client());
             assert_eq!(session.wait_until_over().received, 6);
-            // At once, so the second one is often received before the reader has delivered the chunk.
+            // Received at once, so often before the reader has delivered the chunk.
             let chunks = [session.next_chunk(), session.next_chunk(), session.next_chunk()];
             assert_eq!(chunks, [Some(Chunk::from("one")), Some(Chunk::from("two")), None]);
         }
@@ -405,7 +405,7 @@ fn an_unfinished_line_is_returned_after_a_fin_and_is_an_error_after_any_other_en
     }
 }
 
-/// `std` cannot ask for a reset. So this client sends more than the server reads before the error.
+/// `std` cannot force a reset, so this client sends more than the server reads before the error.
 #[test]
 fn an_answer_cut_short_by_an_application_error_does_not_look_complete() {
     let mut server = Options::new().buffer_size(1000).depth(1).bind("127.0.0.1:0").unwrap();
@@ -549,11 +549,11 @@ fn a_sender_that_waits_for_room_is_woken_by_a_half_close() {
     // More than the kernel takes for a client that does not read; the next message then finds no room.
     server.inbox().send(vec![b'x'; 30 << 20]).unwrap();
     let inbox = server.inbox();
-    let (told, telling) = std::sync::mpsc::channel();
-    let sending = thread::spawn(move || told.send(inbox.send("y")));
-    assert!(telling.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
+    let (result, results) = std::sync::mpsc::channel();
+    let sending = thread::spawn(move || result.send(inbox.send("y")));
+    assert!(results.recv_timeout(Duration::from_millis(200)).is_err(), "the sender does not wait");
     client.half_close();
-    let sent = telling.recv_timeout(DEADLINE).expect("the sender is woken");
+    let sent = results.recv_timeout(DEADLINE).expect("the sender is woken");
     assert!(matches!(sent, Err(SendError::Over(_))), "{sent:?}");
     sending.join().unwrap().unwrap();
 }

@@ -1,6 +1,6 @@
-//! Bytes that show a loss, and a comparison that does not print megabytes.
+//! Test data in which every loss shows, and a comparison that does not print megabytes.
 
-/// Pseudorandom bytes that depend on the seed. Lost, repeated or swapped bytes show in a comparison.
+/// Pseudorandom bytes that depend on the seed. A comparison shows lost, repeated or swapped bytes.
 pub fn pattern(seed: u64, length: usize) -> Vec<u8> {
     let mut random = Random(seed | 1);
     (0..length.div_euclid(8) + 1).flat_map(|_| random.next().to_le_bytes()).take(length).collect()

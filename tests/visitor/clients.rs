@@ -100,7 +100,7 @@ pub fn flood(stream: &mut TcpStream, bytes: &[u8]) -> usize {
     sent
 }
 
-/// How a client leaves a server that has stopped taking its bytes.
+/// How a client leaves a server that has stopped reading.
 #[derive(Clone, Copy, Debug)]
 pub enum Leave {
     Reset,
@@ -108,9 +108,9 @@ pub enum Leave {
     Stay,
 }
 
-/// Sends as much as is taken, and leaves. What is returned keeps a client that stays connected.
+/// Sends until the server no longer reads, and leaves. Returns the client if it stays connected.
 pub fn send_and_leave(mut client: TcpStream, leave: Leave) -> Option<TcpStream> {
-    write_until_held_back(&mut client);
+    write_until_blocked(&mut client);
     match leave {
         Leave::Reset => {
             reset(client);
@@ -121,8 +121,8 @@ pub fn send_and_leave(mut client: TcpStream, leave: Leave) -> Option<TcpStream> 
     }
 }
 
-/// Writes until the kernel takes nothing for 150 ms. Returns how many bytes it took.
-pub fn write_until_held_back(stream: &mut TcpStream) -> usize {
+/// Writes until the kernel accepts nothing for 150 ms. Returns how many bytes it accepted.
+pub fn write_until_blocked(stream: &mut TcpStream) -> usize {
     stream.set_write_timeout(Some(Duration::from_millis(150))).unwrap();
     let piece = vec![b'x'; 1 << 20];
     let mut written = 0;

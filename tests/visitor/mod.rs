@@ -1,5 +1,5 @@
-//! What the tests share. The test programs for the promises and for the command both include this folder, and the second
-//! one adds `processes` and `network`.
+//! Code shared by the tests. The test programs for the promises and for the command both include this folder, and the
+//! second one also includes `processes` and `network`.
 
 #![allow(dead_code, unused_imports)] // each program uses only a part
 

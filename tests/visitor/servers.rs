@@ -1,4 +1,4 @@
-//! Servers in this process, and what comes out of them.
+//! Servers in this process, and their messages and signals.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -27,8 +27,8 @@ pub fn echo(options: Options) -> Echo {
     echo_on("127.0.0.1:0", options)
 }
 
-/// An address for a server that closes its port, for good or for a while. No other test listens on it, so the kernel does not give the
-/// port to another test in the meantime. Other systems than Linux may have no second loopback address.
+/// An address for a server that closes its port, for good or for a while. No other test uses this address, so the kernel does
+/// not give the port to another test meanwhile. Systems other than Linux may have no second loopback address.
 pub fn apart() -> String {
     static NEXT: AtomicU8 = AtomicU8::new(1);
     if cfg!(target_os = "linux") {
@@ -38,8 +38,8 @@ pub fn apart() -> String {
     }
 }
 
-/// An address at which nobody listens, nor has listened: a process that is being started may hold a copy of a listener that
-/// was closed meanwhile.
+/// An address on which nobody listens or has listened: a process that is being started may hold a copy of a listener that has
+/// been closed.
 pub fn free_address() -> SocketAddr {
     UdpSocket::bind(apart()).unwrap().local_addr().unwrap()
 }
@@ -143,7 +143,7 @@ pub fn block_the_reader(client: &mut TcpStream, session: &Session<'_>) {
     }
 }
 
-/// Options of a server that waits for its last client only for a moment.
+/// Options of a server that waits only briefly for its last client.
 pub fn quick() -> Options {
     Options::new().stop_timeout(Duration::from_millis(100))
 }
@@ -166,7 +166,7 @@ pub fn stop(server: SingleServer) {
     assert!(!server.is_busy());
 }
 
-/// A client that has asked, sent its FIN and is owed an answer, and the end that the application holds for it.
+/// A client that has sent a request and its FIN and waits for an answer, and the end that the application holds for it.
 pub fn leaving(server: &SingleServer) -> (TcpStream, End) {
     let mut client = connect(server.local_addr());
     client.write_all(b"question").unwrap();
@@ -178,7 +178,7 @@ pub fn leaving(server: &SingleServer) -> (TcpStream, End) {
     }
 }
 
-/// Serves whoever is next with a word.
+/// Serves the next client, with one word.
 pub fn serve_next(server: &SingleServer, client: &TcpStream) {
     let peer = client.local_addr().unwrap();
     while !matches!(next_message(server), Message::Connected(client) if client.peer_addr() == peer) {}

@@ -1,4 +1,4 @@
-//! Clients that come, get an answer and leave, each as soon as the one before has left.
+//! Consecutive clients: each connects as soon as the one before has left, gets an answer and leaves.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -6,12 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use super::clients::{connect, ping, reset, rest};
 use super::waiting::DEADLINE;
 
-/// How a client leaves that has read its answer.
+/// How a client leaves after it has read its answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Closing {
     Close,
     ShutdownAndClose,
-    /// With something unread, which makes it a RST.
+    /// With unread data, so the kernel sends a RST.
     Reset,
 }
 
@@ -33,20 +33,20 @@ pub fn visit(addr: SocketAddr, closing: Closing) -> io::Result<()> {
     }
 }
 
-/// A thousand visits in turn, each as soon as the one before has left, and then somebody who is really the second.
-pub fn visit_a_thousand_times(addr: SocketAddr, closing: Closing, told: &[u8]) {
+/// A thousand visits in turn, each as soon as the one before has left, and then a client that is really concurrent.
+pub fn visit_a_thousand_times(addr: SocketAddr, closing: Closing, expected: &[u8]) {
     for number in 0..1000 {
         if let Err(e) = visit(addr, closing) {
-            panic!("visit {number}, after {closing:?}, was turned away: {e}");
+            panic!("visit {number}, after {closing:?}, was refused: {e}");
         }
     }
-    be_second(addr, told);
+    be_second(addr, expected);
 }
 
-/// Is served, by which it knows that it is the first, and sees what happens to a second client.
-pub fn be_second(addr: SocketAddr, told: &[u8]) {
+/// Connects a client that is served, and checks what a second client gets.
+pub fn be_second(addr: SocketAddr, expected: &[u8]) {
     let mut first = connect(addr);
     ping(&mut first).unwrap();
-    assert_eq!(rest(&mut connect(addr)), told, "the second client");
+    assert_eq!(rest(&mut connect(addr)), expected, "the second client");
     ping(&mut first).unwrap();
 }

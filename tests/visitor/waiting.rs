@@ -38,7 +38,7 @@ pub fn becomes<T: PartialEq + std::fmt::Debug>(expected: T, look: impl Fn() -> T
         looks += 1;
         match looks {
             0..=100 => thread::yield_now(),
-            // Leaves the processor to those who bring the state about, and to other tests.
+            // Leaves the processor to the threads under test, and to other tests.
             _ => thread::sleep(Duration::from_millis(1)),
         }
     }
@@ -50,8 +50,8 @@ pub fn value<'a>(status: &'a str, field: &str) -> &'a str {
     line.split_whitespace().nth(1).unwrap()
 }
 
-/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep, and go on
-/// sleeping: not just for a lock that another thread holds for a moment.
+/// Waits until exactly `count` threads of this process have this name (at most 15 bytes) and all of them sleep, and keep
+/// sleeping: not just for a lock that another thread holds briefly.
 pub fn all_asleep(name: &str, count: usize) {
     // The state of each, and how often it has gone to sleep.
     let states = || -> Vec<(String, String)> {

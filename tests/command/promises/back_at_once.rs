@@ -1,6 +1,6 @@
-//! Promise 4, *back at once*, for the command: a client that closes and connects again at once is served without a retry. Between
-//! `fork` and `exec` a child holds every connection of the clients, as if it had not been closed. So these tests need a
-//! process that starts no other meanwhile.
+//! Promise 4, *back at once*, for the command: a client that closes and connects again at once is served without a retry.
+//! Between `fork` and `exec`, a child process holds all connections of these clients, so closing one would take effect late.
+//! So these tests run in their own process, which starts no other meanwhile.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::processes::*;
 use crate::visitor::*;
 
-/// The command, held to one core. Where that is not possible, reports the test as skipped and returns `None`.
+/// Starts the command on one core. If that is not possible, reports the test as skipped and returns `None`.
 #[cfg(target_os = "linux")]
 fn on_one_core(arguments: &[&str]) -> Option<Running> {
     let mut program = one_core(env!("CARGO_BIN_EXE_single-server"));
@@ -78,7 +78,7 @@ fn clients_of_exec_and_forward_that_close_and_connect_again_at_once_are_served()
                 let mut client = connect(running.addr);
                 ping(&mut client).unwrap_or_else(|e| panic!("{command:?}, client {number}: {e}"));
             }
-            // A truly concurrent client is told.
+            // A truly concurrent client is refused.
             let mut served = connect(running.addr);
             ping(&mut served).unwrap();
             assert_eq!(rest(&mut connect(running.addr)), if busy.is_empty() { &b""[..] } else { b"busy\n" });
@@ -109,9 +109,9 @@ fn clients_of_pipe_that_close_and_connect_again_at_once_are_served() {
     }
 }
 
-/// How long the server's reader has been ready to run without a processor. Zero where the system does not tell.
+/// How long the server's reader was ready to run, but had no processor. Zero if the system does not report it.
 fn reader_kept_waiting(echo: &Running) -> Duration {
-    // The second figure, in nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
+    // The second field, in nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
     let schedstat = |thread: &String| {
         let path = format!("/proc/{}/task/{thread}/schedstat", echo.id());
         std::fs::read_to_string(path).ok()?.split(' ').nth(1)?.parse().ok()
@@ -139,7 +139,7 @@ fn a_client_that_leaves_unread_data_and_returns_is_served_while_others_are_refus
         if is_served {
             served += 1;
         } else {
-            // The reader has 5 ms to come to the FIN. Once the next client is served, it has come to it.
+            // The reader has 5 ms to reach the FIN. Once the next client is served, the reader has reached it.
             drop(connect_until_served(echo.addr));
             let waited = reader_kept_waiting(&echo) - waited;
             assert!(

@@ -1,5 +1,5 @@
-//! Promise 5, *bounded*: memory stays below a fixed figure (8 MiB for the process at the defaults), whatever a client
-//! or the application does, and no byte is dropped to keep it there. A test that measures this process gets one of its own.
+//! Promise 5, *bounded*: memory stays below a limit (8 MiB for the process at the defaults), whatever a client
+//! or the application does, and no byte is dropped for that. Tests that measure their own process run in a separate one.
 
 use std::io::Write;
 use std::net::Shutdown;
@@ -17,7 +17,7 @@ const LIMIT: u64 = 8 * 1024;
 fn backpressure_blocks_a_client_that_does_not_read_its_echo() {
     let echo = start(&["echo"], |_| {});
     let mut client = connect(echo.addr);
-    let written = write_until_held_back(&mut client);
+    let written = write_until_blocked(&mut client);
     assert!(written > 1 << 20);
     let memory = status(&echo.id(), "VmHWM:");
     assert!(memory < LIMIT, "{memory} KiB");
@@ -46,7 +46,7 @@ fn backpressure_blocks_a_client_while_the_application_does_not_read() {
     let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
     let mut client = connect(server.local_addr());
     let before = status("self", "VmRSS:");
-    let written = write_until_held_back(&mut client);
+    let written = write_until_blocked(&mut client);
     let grown = status("self", "VmRSS:").saturating_sub(before);
     assert!(grown < LIMIT, "{grown} KiB");
     client.shutdown(Shutdown::Write).unwrap();

@@ -1,4 +1,4 @@
-//! What happens to a second client, where a system call of the server takes its time.
+//! What happens to a second client if a system call of the server is slow.
 
 use std::io::{self, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use std::thread;
 use crate::processes::*;
 use crate::visitor::*;
 
-/// Binding takes a tenth of a second here. So if the port were reopened after the end, the next client would be refused.
+/// Here `bind` takes a tenth of a second. So if the port were reopened after the end, the next client would be refused.
 #[test]
 fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
     let mut command = match with_faults("bind:delay_enter=100000") {
@@ -22,7 +22,7 @@ fn refuse_reopens_the_port_before_the_client_sees_an_idle_timeout() {
     }
 }
 
-/// Half a second passes between the close of the port and the beginning of the second session. Meanwhile the first client
+/// Half a second passes between closing the port and beginning the second session. Meanwhile the first client
 /// closes its side, so its lingering connection is closed.
 #[test]
 fn refuse_keeps_the_port_closed_if_a_lingering_client_closes_while_a_session_begins() {
@@ -47,8 +47,8 @@ fn refuse_keeps_the_port_closed_if_a_lingering_client_closes_while_a_session_beg
     assert!(refused());
 }
 
-/// Between the cut and the close, which are half a second apart here, the reader gets room in the outbox again. If it read
-/// on until nothing is left, the kernel would send no reset.
+/// Here half a second passes between shutting down and closing the connection. Meanwhile the reader gets room in the outbox
+/// again. If it read until nothing was left, the kernel would send no reset.
 #[test]
 fn a_replaced_client_is_reset_even_if_the_reader_could_continue() {
     let mut command = match with_faults("shutdown:delay_exit=500000") {
@@ -59,7 +59,7 @@ fn a_replaced_client_is_reset_even_if_the_reader_could_continue() {
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut pipe = started(command);
     let mut old = connect(pipe.addr);
-    write_until_held_back(&mut old); // nobody reads standard output
+    write_until_blocked(&mut old); // nobody reads standard output
     let _new = connect(pipe.addr);
     pipe.line_with("closed ");
     let mut stdout = pipe.child.stdout.take().unwrap();

@@ -1,4 +1,4 @@
-//! Promise 9, *a client that has gone does not keep the slot*, where TCP gives up a connection, or nothing at all arrives.
+//! Promise 9, *a vanished client does not keep the slot*, when TCP gives up the connection or no packet arrives.
 
 use std::io::{Read, Write};
 use std::net::Shutdown;

@@ -1,4 +1,4 @@
-//! Promise 12, *facts before verdicts*: bytes that have arrived are no reason to end a session, whatever the clock says.
+//! Promise 12, *facts before verdicts*: no timeout ends a session if bytes have arrived in time.
 
 use std::io::{Read, Write};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::processes::*;
 use crate::visitor::*;
 
-/// A container that is paused, a debugger, a laptop that sleeps: the clock goes on while the process does not.
+/// A paused container, a debugger or a sleeping laptop: the clock advances while the process does not run.
 #[test]
 fn a_client_whose_bytes_arrived_while_the_process_was_paused_is_not_idle() {
     let timeout = Duration::from_millis(200);
@@ -22,7 +22,7 @@ fn a_client_whose_bytes_arrived_while_the_process_was_paused_is_not_idle() {
         let before = Instant::now();
         let mut client = connect_until_served(echo.addr);
         signal("STOP");
-        // On a busy machine the client may be idle before the process is paused: then tries again.
+        // On a busy machine the client may be idle before the process is paused; then the test tries again.
         let in_time = before.elapsed() < timeout / 2;
         client.write_all(b"pong").unwrap();
         thread::sleep(timeout + timeout / 4);

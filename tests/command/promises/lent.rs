@@ -44,7 +44,7 @@ fn a_process_can_use_a_lent_connection_as_standard_input_and_output() {
                 sending.shutdown(Shutdown::Write).unwrap();
             });
             scope.spawn(|| assert_same(&rest(client), &sent));
-            // The client sees the end of its answer when the session has ended.
+            // The client sees the end of its answer once the session has ended.
             assert!(child.0.wait().unwrap().success());
             let report = session.close();
             assert_eq!((report.reason, report.lent), (Reason::Finished, true));
@@ -74,7 +74,7 @@ fn a_connection_in_use_is_not_lent_and_the_error_changes_nothing() {
     answered(&mut server, &mut |session, _| assert!(session.peek().is_ok()));
     answered(&mut server, &mut |session, client| {
         session.write_all(b"!").unwrap();
-        client.read_exact(&mut [0]).unwrap(); // it is written, and not on its way any more
+        client.read_exact(&mut [0]).unwrap(); // it has been written
     });
 
     let _twice = connect(server.local_addr());
@@ -89,7 +89,7 @@ fn a_connection_in_use_is_not_lent_and_the_error_changes_nothing() {
 fn the_holder_of_a_lent_connection_can_block_in_a_write() {
     lend(on_demand(), |client, session, mut stream| {
         let writing = thread::spawn(move || stream.write_all(&pattern(1, 20 << 20)));
-        thread::sleep(4 * SHORT); // longer than the server's own write timeout, in which it is blocked
+        thread::sleep(4 * SHORT); // longer than the server's own write timeout
         let mut got = vec![0; 20 << 20];
         client.read_exact(&mut got).unwrap();
         writing.join().unwrap().expect("no timeout");
@@ -256,7 +256,7 @@ fn an_answer_of_the_holder_arrives_even_if_it_has_not_read_everything() {
             client.write_all(&vec![b'?'; 100_000]).unwrap();
             // More than the client's kernel takes, so a part is still to be sent when the session ends.
             let answer = flood(&mut stream, &vec![b'!'; 100 << 20]);
-            stream.set_nonblocking(true).unwrap(); // and it is left so
+            stream.set_nonblocking(true).unwrap(); // and left so
             drop(stream);
             session.close();
             let _ = client.write_all(&vec![b'?'; 100_000]);

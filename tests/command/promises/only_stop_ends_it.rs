@@ -1,4 +1,4 @@
-//! Promise 7, *only stop ends it*, without descriptors.
+//! Promise 7, *only stop ends it*, if no descriptor is left.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::processes::*;
 use crate::visitor::*;
 
-/// The process may open one descriptor more than it needs to listen: that of the served client.
+/// The process may open only one descriptor more than it needs to listen: that of the served client.
 #[test]
 fn running_out_of_descriptors_pauses_the_acceptor_and_does_not_stop_the_server() {
     let probe = start(&["echo"], |_| {});

@@ -1,4 +1,4 @@
-//! Promise 8, *stop stops*, where the server cannot connect to itself, or has no descriptor left.
+//! Promise 8, *stop stops*, if the server cannot connect to itself or has no descriptor left.
 
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
@@ -59,7 +59,7 @@ fn stop_returns_without_a_free_descriptor() {
     }
 }
 
-/// As systemd does it with `PrivateNetwork=yes`: the listener cannot be reached from where the server runs.
+/// As with systemd and `PrivateNetwork=yes`: the server cannot reach its own listener.
 #[test]
 fn a_command_whose_socket_is_in_another_network_namespace_exits_cleanly() {
     let network = match network::Network::new() {

@@ -1,5 +1,5 @@
-//! Promise 6, *three threads*: no session, refusal or fault leaves a thread, a descriptor or a buffer behind. Each of these
-//! tests counts what its process has, so it gets one of its own.
+//! Promise 6, *three threads*: no session, refusal or fault leaks a thread, a descriptor or a buffer. Each of these tests
+//! counts the resources of its own process, so it runs in a separate one.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

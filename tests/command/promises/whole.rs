@@ -1,11 +1,11 @@
-//! Promise 2, *whole*, although system calls and routes fail.
+//! Promise 2, *whole*, even if system calls and routes fail.
 
 use std::process::Command;
 
 use crate::processes::*;
 use crate::visitor::*;
 
-/// A host that cannot be reached for a while is an error that TCP survives (RFC 1122, section 4.2.3.9).
+/// If a host cannot be reached for a while, TCP reports an error, but the connection survives (RFC 1122, section 4.2.3.9).
 #[test]
 fn an_answer_survives_a_temporary_loss_of_the_route() {
     use std::io::BufRead;
@@ -21,7 +21,7 @@ fn an_answer_survives_a_temporary_loss_of_the_route() {
     let count = "for i in $(seq 40); do echo line $i; sleep 0.05; done";
     command.args(["-l", "10.9.1.1:7000", "exec", "--", "sh", "-c", count]);
     let server = started(command);
-    // Its standard input is empty, so it half-closes at once: the reader is done and does not see what happens.
+    // Its standard input is empty, so it half-closes at once: the reader is done and sees no error.
     let mut command = network.command("c", "ncat");
     command.args(["10.9.1.1", "7000"]);
     let mut client = network::Network::start(command);

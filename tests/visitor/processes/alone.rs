@@ -1,4 +1,4 @@
-//! A process of its own for a test that counts or limits what its process has.
+//! A separate process for a test that counts or limits the resources of its process.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use std::thread;
 use super::Killed;
 use crate::visitor::in_time;
 
-/// Runs this test in a process of its own, beside which other tests can run.
+/// Runs this test in a separate process, while other tests run here.
 ///
 /// Returns true in that process: the test does its work there. Returns false in the original process once the other has
 /// exited, and panics if the test failed there.
@@ -23,7 +23,7 @@ pub fn is_alone_by(mut launcher: Command) -> bool {
     }
     let test = thread::current().name().expect("the test harness names its threads").to_string();
     launcher.arg(std::env::current_exe().unwrap());
-    // What goes wrong there is told on standard error.
+    // That process reports failures on standard error.
     launcher.args(["--exact", &test, "--nocapture"]).env(ALONE, "1").stdout(Stdio::piped());
     let mut process = Killed::start(&mut launcher);
     let mut said = process.0.stdout.take().unwrap();

@@ -1,4 +1,4 @@
-//! `strace`, which makes system calls of the command fail or take their time.
+//! Faults: `strace` makes system calls of the command fail or take long.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

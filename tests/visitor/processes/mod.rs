@@ -1,4 +1,4 @@
-//! Processes: the command and others. All end with the test, and so does everything that they have started.
+//! Processes: the command and others. All of them, and everything that they have started, end with the test.
 
 #![allow(dead_code, unused_imports)] // not every system can use all of it
 
@@ -56,8 +56,8 @@ fn end(child: &mut Child, mark: &Mark) {
     mark.kill_all();
 }
 
-/// An environment variable that a process passes on to whatever it starts. `std` of Rust 1.63 cannot start a process
-/// group, and a process that has lost its parent has no other trace of where it came from.
+/// An environment variable that a process passes on to its children. `std` of Rust 1.63 cannot start a process group, and
+/// nothing else shows where an orphaned process came from.
 struct Mark(String);
 
 impl Mark {
@@ -127,7 +127,7 @@ pub fn start_as(mut program: Command, arguments: &[&str]) -> Running {
     started(program)
 }
 
-/// Starts a prepared command, which runs ours, and waits until it listens.
+/// Starts a prepared command that runs the server, and waits until it listens.
 pub fn started(mut command: Command) -> Running {
     let mark = Mark::put_on(&mut command);
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

@@ -1,5 +1,5 @@
-//! Network namespaces, for what cannot happen on this machine's loopback: three in a row, server – router – client, or one
-//! for a single process.
+//! Network namespaces, for failures that cannot happen on loopback: three in a row, server – router – client, or one for a
+//! single process.
 
 use std::process::{Command, Output, Stdio};
 
@@ -72,7 +72,7 @@ impl Network {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// How many times the router has answered so.
+    /// How often the router has answered so.
     pub fn unreachable(&self) -> u64 {
         let output = self.command("r", "cat").arg("/proc/net/snmp").output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

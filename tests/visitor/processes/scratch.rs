@@ -1,6 +1,6 @@
-//! Files of a test.
+//! Temporary files of a test.
 
-/// A file with these bytes, gone at the end of the test.
+/// A file with these bytes; deleted at the end of the test.
 pub struct Scratch(pub std::path::PathBuf);
 
 impl Scratch {
