@@ -1,4 +1,4 @@
-//! How a read or write that has timed out is told from one that has failed. Both crates compile this file.
+//! Distinguishes a read or write that has timed out from one that has failed. Both crates compile this file.
 
 use std::io::{Error, ErrorKind};
 

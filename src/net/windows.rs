@@ -1,6 +1,6 @@
-//! The stream of a served client on Windows, a wrapper that makes up for two differences. Compiled only there.
+//! The stream of a served client on Windows: a wrapper that works around two differences. Compiled only there.
 //!
-//! On Windows `shutdown` does not wake a thread that blocks in a read or write, and a write that times out does not tell how
+//! On Windows `shutdown` does not wake a thread that is blocked in a read or write, and a write that times out does not say how
 //! many bytes it wrote. So no call blocks for long there. A read first peeks with a short timeout, because a peek that
 //! times out has consumed nothing. A write is non-blocking and is repeated. The price is a delay of up to one such timeout
 //! when a session is cut, and pauses of some milliseconds while the client does not read.
@@ -23,7 +23,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 pub(crate) struct Stream {
     inner: TcpStream,
-    /// Set by `shutdown`: reads and writes return. Elsewhere the kernel does this for blocked calls.
+    /// Set by `shutdown`: reads and writes return. On other systems the kernel does this for blocked calls.
     is_shut_down: AtomicBool,
     write_timeout: Mutex<Option<Duration>>,
 }

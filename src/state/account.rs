@@ -1,6 +1,7 @@
-//! The account of the inbox: what has been accepted for the session, how much room is taken, and who waits for room.
+//! The account of the inbox: how many bytes have been accepted for the session, how much room is taken, and which senders
+//! wait for room.
 //!
-//! Pure, a part of the machine. The channel itself never blocks: it has room for everything that the account accepts.
+//! Pure; a part of the machine. The channel itself never blocks: it has room for everything that the account accepts.
 //! Senders wait for room in the account, because there they can be woken when their session is half-closed or ends, or the
 //! server stops (promises 2, 3, 5 and 11).
 
@@ -9,16 +10,16 @@ use std::collections::VecDeque;
 /// The maximum number of messages in the inbox.
 pub(super) const MESSAGES: usize = 1024;
 
-/// The state of our direction of a session.
+/// The state of the direction from server to client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Output {
     /// Bytes are accepted.
     Open,
-    /// No more bytes are accepted; after those that were, the client gets a FIN.
+    /// No more bytes are accepted; after the accepted ones, the client gets a FIN.
     HalfClosing,
-    /// The client has been sent the FIN.
+    /// The FIN has been sent.
     HalfClosed,
-    /// No more bytes are accepted; after those that were, the session ends.
+    /// No more bytes are accepted; after the accepted ones, the session ends.
     Finishing,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Message {
     pub(super) length: u64,
     /// The memory that it occupies, which can be more than its length.
     pub(super) weight: usize,
-    /// The sender's place in the line, once it has had to wait.
+    /// The sender's place in the line, if it has had to wait.
     pub(super) ticket: Option<u64>,
 }
 
@@ -57,7 +58,7 @@ impl Message {
     }
 }
 
-/// For the session that is live or, if nobody is connected, for the next one.
+/// The account of the live session or, if nobody is connected, of the next one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Account {
     pub(super) output: Output,
@@ -65,13 +66,13 @@ pub(super) struct Account {
     pub(super) accepted: u64,
     /// How much memory the messages may occupy.
     limit: usize,
-    /// The memory and the number of messages in the channel or with the writer, for whichever session.
+    /// The memory and the number of messages in the channel or with the writer, for all sessions.
     weight: usize,
     messages: usize,
     /// The tickets of the senders that wait for room, in order of arrival.
     pub(super) line: VecDeque<u64>,
     pub(super) next_ticket: u64,
-    /// A wake-up is in the channel, which has room for one beside the messages.
+    /// A wake-up is in the channel, which has room for one in addition to the messages.
     pub(super) wake_queued: bool,
 }
 
@@ -94,7 +95,7 @@ impl Account {
         self.messages == 0
     }
 
-    /// Takes a message if there is room, or else puts its sender in the line. First come, first served: otherwise small
+    /// Accepts a message if there is room; otherwise puts its sender in the line. First come, first served: otherwise small
     /// messages could starve a large one.
     pub(super) fn offer(&mut self, message: &mut Message, may_wait: bool) -> Offer {
         let is_first = self.line.front().copied() == message.ticket;
@@ -117,20 +118,20 @@ impl Account {
         Offer::Wait
     }
 
-    /// A sender has got its answer. Returns whether it was in the line: the next one there may have room, too.
+    /// Removes a sender that has its answer. Returns whether it was in the line: the next one may have room, too.
     pub(super) fn leave(&mut self, message: &Message) -> bool {
         self.line.retain(|ticket| Some(*ticket) != message.ticket);
         message.ticket.is_some()
     }
 
-    /// Messages have been written or discarded, and their buffers are back in the pool: otherwise more buffers than planned
-    /// could exist.
+    /// Releases the room of messages that have been written or discarded. Return their buffers to the pool first; otherwise
+    /// more buffers than planned could exist.
     pub(super) fn give_back(&mut self, weight: usize, messages: usize) {
         self.weight -= weight;
         self.messages -= messages;
     }
 
-    /// The session has ended. What is accepted from now on is for the next one.
+    /// The session has ended. Bytes accepted from now on are for the next one.
     pub(super) fn start_over(&mut self) {
         self.output = Output::Open;
         self.accepted = 0;

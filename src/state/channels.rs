@@ -1,4 +1,4 @@
-//! What travels through the two channels.
+//! The items of the two channels.
 //!
 //! The *inbox* leads from the application to the writer, the *outbox* from the reader to the application. The sending ends are
 //! in the slot.
@@ -13,7 +13,7 @@ use crate::values::chunk::Chunk;
 pub(crate) enum Parcel {
     /// Bytes, and the number of the session they are for.
     Bytes(u64, Chunk),
-    /// Makes a writer that waits for a parcel ask what to do.
+    /// Makes a writer that waits for an item ask the slot what to do.
     Wake,
 }
 
@@ -24,6 +24,6 @@ pub(crate) const PARCELS: usize = MESSAGES + 1;
 pub(crate) enum Item {
     Connected(Arc<Record>),
     Data(Chunk),
-    /// Makes an application that waits for an item look at the facts.
+    /// Makes an application that waits for an item ask the slot.
     Wake,
 }

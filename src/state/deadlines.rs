@@ -1,6 +1,6 @@
-//! The timeouts of a session: when the writer, which keeps the time, must end it or check again.
+//! The timeouts of a session: when the writer, which keeps the time, must end the session or check again.
 //!
-//! Pure, a part of the machine.
+//! Pure; a part of the machine.
 
 use std::time::{Duration, Instant};
 
@@ -8,29 +8,30 @@ use super::machine::{Life, Machine};
 use super::phase::{Event, Phase};
 use crate::values::seen::Seen;
 
-/// How long a lingering connection is kept in all, and how long without a byte from the client.
+/// How long a connection lingers in total.
 const LINGER_TOTAL: Duration = Duration::from_secs(30);
+/// How long a connection lingers without a byte from the client.
 const LINGER_SILENCE: Duration = Duration::from_secs(5);
 /// The same silence while the server stops. Longer than one round trip around the world.
 const LINGER_SILENCE_AT_STOP: Duration = Duration::from_millis(250);
 
-/// How long the reader and the application get once a timeout has passed: an eighth of it, but at most this.
+/// The grace period for the reader and the application after a timeout: an eighth of the timeout, but at most this.
 const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 
-/// How long the application has to ask for a client that has closed its side without a word, which may want an answer all the
-/// same: this, or an eighth of a shorter timeout.
-const HEARING: Duration = Duration::from_millis(250);
+/// If a client closes its side without sending anything, it may still want an answer. So the application has this much time to
+/// ask for its bytes, or an eighth of a shorter timeout.
+const ASK_TIME: Duration = Duration::from_millis(250);
 
 /// What the clock says about the live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
-    /// Ask again then, or when something happens.
+    /// Ask again at this time, or when something happens.
     Wait(Option<Instant>),
-    /// A timeout has passed. Look at the connection, and ask again.
+    /// A timeout has passed. Peek at the connection, and ask again.
     Look,
 }
 
-/// An event and when it happens, or when to check again (no event).
+/// When an event is due, or when to check again (no event).
 type Due = (Instant, Option<Event>);
 
 fn after(since: Instant, time: Option<Duration>, event: Option<Event>) -> Option<Due> {
@@ -40,9 +41,9 @@ fn after(since: Instant, time: Option<Duration>, event: Option<Event>) -> Option
 impl Machine {
     /// Ends a live session if one of its timeouts has passed.
     ///
-    /// `blocked` tells since when a write has made no progress; `seen` is what a look at the connection has shown, and `None`
-    /// if nobody has looked.
-    pub(super) fn judge(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
+    /// `blocked`: since when a write has made no progress. `seen`: what a peek at the connection has shown; `None` if there was
+    /// none.
+    pub(super) fn check_timeouts(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
         let limit = self.limit();
         if let Some((at, Some(event))) = limit {
             if at <= now {
@@ -52,7 +53,7 @@ impl Machine {
         }
         let limit = limit.map(|(at, _)| at);
         let again = match self.due(blocked, now) {
-            Some((at, Some(event))) if at <= now => match self.weigh(at, event, seen, now) {
+            Some((at, Some(event))) if at <= now => match self.confirm(at, event, seen, now) {
                 Some(Verdict::Wait(again)) => again,
                 Some(Verdict::Look) => return Verdict::Look,
                 None => {
@@ -65,7 +66,7 @@ impl Machine {
         Verdict::Wait([limit, again].into_iter().flatten().min())
     }
 
-    /// The time after which the session ends in any case, or the drain does.
+    /// When the session ends in any case, or the drain does.
     fn limit(&self) -> Option<Due> {
         let stop = match self.life {
             Life::Running => None,
@@ -76,17 +77,17 @@ impl Machine {
         [stop, up].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// What is due first because nothing moves.
+    /// The first timeout that is due because no byte moves.
     ///
-    /// While the application leaves the outbox full, no time is counted against the client, unless it does not read either or
-    /// its connection is known to be broken.
+    /// While the application leaves the outbox full, no time is counted against the client, unless the client does not read
+    /// either or its connection is known to be broken.
     fn due(&self, blocked: Option<Instant>, now: Instant) -> Option<Due> {
         let (idle, close) = (self.idle_timeout, self.close_timeout);
         let moved = self.latest.moved;
         let shorter = self.shorter_timeout();
-        let heard_by = Some((self.heard_by(), None)).filter(|(at, _)| self.is_unasked() && *at > now);
+        let ask_deadline = Some((self.ask_deadline(), None)).filter(|(at, _)| self.is_unasked() && *at > now);
         let look = after(now, shorter.map(|time| time / 8), None);
-        let look = [heard_by, look].into_iter().flatten().min_by_key(|(at, _)| *at);
+        let look = [ask_deadline, look].into_iter().flatten().min_by_key(|(at, _)| *at);
         let in_idle_time = match blocked {
             Some(since) => after(since, idle, Some(Event::Stalled)),
             None => after(moved, idle, Some(Event::Idle)),
@@ -94,32 +95,32 @@ impl Machine {
         let stalled = in_idle_time.filter(|_| blocked.is_some());
         let gone = after(moved, close, Some(Event::Gone));
         let due = match self.latest.phase {
-            // That the client may well be there is no excuse for one that takes no byte.
-            Phase::Open if self.is_unheard() && stalled.map_or(false, |(at, _)| at <= now) => {
+            // A client that reads nothing is timed out, even if it may still be connected.
+            Phase::Open if self.is_unstarted() && stalled.map_or(false, |(at, _)| at <= now) => {
                 [stalled, None, None]
             }
-            Phase::Open if self.is_unheard() => [look, stalled, gone],
+            Phase::Open if self.is_unstarted() => [look, stalled, gone],
             Phase::Open if !self.is_reading() => [look, stalled, None],
-            // The client's FIN does not wake the writer, so it looks for one as often as the close timeout needs.
+            // The client's FIN does not wake the writer, so the writer checks for it once per close timeout.
             Phase::Open => [in_idle_time, after(now, close, None), None],
             Phase::ClientDone => [in_idle_time, gone, None],
             Phase::WriteFailed => [after(moved, shorter, Some(Event::Idle)), None, None],
-            // Nobody knows what moves there.
+            // The server does not see whether bytes move.
             Phase::Lent => return None,
             Phase::Lingering(_) | Phase::Over(_) => return None,
         };
         due.into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
-    /// When the application has had time to ask for the live client.
-    pub(super) fn heard_by(&self) -> Instant {
-        self.latest.began + self.shorter_timeout().map_or(HEARING, |time| HEARING.min(time / 8))
+    /// Until when the application has time to ask for the live client's bytes.
+    pub(super) fn ask_deadline(&self) -> Instant {
+        self.latest.began + self.shorter_timeout().map_or(ASK_TIME, |time| ASK_TIME.min(time / 8))
     }
 
-    /// A timeout has passed, `at` this time. That alone proves nothing: if this process was paused, or had no processor time,
-    /// the client's bytes may have arrived, and the reader or the application may be about to act. So they get a moment, and
-    /// then the connection is looked at. Returns `None` if the session must end.
-    fn weigh(&mut self, at: Instant, event: Event, seen: Option<Seen>, now: Instant) -> Option<Verdict> {
+    /// Checks whether a timeout that passed `at` this time must end the session. Time alone proves nothing: if this process was
+    /// paused, or had no processor time, the client's bytes may have arrived, and the reader or the application may be about
+    /// to act. So they get a grace period, and then the writer peeks at the connection. Returns `None` if the session must end.
+    fn confirm(&mut self, at: Instant, event: Event, seen: Option<Seen>, now: Instant) -> Option<Verdict> {
         let moment = self.shorter_timeout().unwrap_or_default() / 8;
         if self.latest.spared < at {
             self.latest.spared = now + moment.min(LONGEST_MOMENT);
@@ -127,15 +128,16 @@ impl Machine {
         if now < self.latest.spared {
             return Some(Verdict::Wait(Some(self.latest.spared)));
         }
-        // A client whose FIN was seen has left, whoever has heard of it.
-        let unheard = self.is_unheard() && self.is_open();
+        // Not for a client whose FIN was seen: it has left.
+        let unstarted = self.is_unstarted() && self.is_open();
         match (event, seen) {
             (Event::Idle | Event::Gone, None) => return Some(Verdict::Look),
-            // The reader has yet to come to what has arrived.
+            // The reader has yet to read what has arrived.
             (Event::Idle, Some(Seen::Data | Seen::Fin)) => {}
-            // The client may well be there. If it has sent bytes, an application that does not ask for them must hurry.
-            (Event::Gone, Some(Seen::Nothing | Seen::Unknown)) if unheard => {}
-            (Event::Gone, Some(Seen::Data)) if unheard && !self.read_on_demand => {}
+            // The client may still be connected. If it has sent bytes, a FIN may be behind them, so with `read_on_demand` the
+            // session ends.
+            (Event::Gone, Some(Seen::Nothing | Seen::Unknown)) if unstarted => {}
+            (Event::Gone, Some(Seen::Data)) if unstarted && !self.read_on_demand => {}
             _ => return None,
         }
         self.latest.spared = now + moment;
@@ -146,20 +148,20 @@ impl Machine {
         [self.idle_timeout, self.close_timeout].into_iter().flatten().min()
     }
 
-    /// The application is still at work for a session: no time counts from before now.
+    /// The application is still working for a session: restarts its idle and close timeouts.
     pub(crate) fn extend(&mut self, session: u64, now: Instant) {
         if self.is_live(session) {
             self.latest.moved = now;
         }
     }
 
-    /// Until when a lingering connection is kept, or when to look again; `None` if there is none.
+    /// Until when a lingering connection is kept, or when to check again; `None` if there is none.
     pub(super) fn lingers_until(&self, now: Instant) -> Option<Instant> {
         if !matches!(self.latest.phase, Phase::Lingering(_)) {
             return None;
         }
         let silence = if self.is_stopping() { LINGER_SILENCE_AT_STOP } else { LINGER_SILENCE };
-        // A reader that waits for the outbox does not notice what the client sends.
+        // A reader that waits for room in the outbox does not notice that the client sends.
         let heard = if self.is_reading() { self.latest.moved } else { now };
         let total = self.latest.ended + LINGER_TOTAL;
         let last = match self.life {
@@ -219,7 +221,7 @@ mod tests {
             let late = start + 5 * SECOND;
             assert_eq!(until(machine.next(1, None, late)), Some(late + MOMENT));
             assert!(until(machine.next(1, Some(seen), late + MOMENT)).is_some());
-            // The reader comes to it.
+            // The reader reads it.
             machine.received(1, late + MOMENT);
             machine.delivered(late + MOMENT);
             assert_eq!(until(machine.next(1, None, late + MOMENT)), Some(late + MOMENT + SECOND));

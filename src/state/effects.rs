@@ -1,4 +1,4 @@
-//! What a step of the machine wants done outside of it. A plain value; the slot carries it out, in the order given there.
+//! The effects of a step outside the machine, as a plain value. The slot carries them out, in the order given there.
 
 use crate::values::signal::Report;
 
@@ -11,7 +11,7 @@ pub(crate) struct Effects {
     pub(super) ended: Option<Report>,
     /// Put a wake-up into the inbox. There is room for it.
     pub(super) wake_writer: bool,
-    /// Put a wake-up into the outbox. If that is full, the application does not wait, and the wake-up is dropped.
+    /// Put a wake-up into the outbox. If the outbox is full, the application is not waiting, and the wake-up is dropped.
     pub(super) wake_application: bool,
     /// Wake the senders that wait for room.
     pub(super) room: bool,

@@ -1,9 +1,9 @@
-//! What an application asks of the slot that hands its client's connection to somebody else: a process, or another library.
+//! Lending a client's connection to the application, which passes it to a process or another library.
 //!
-//! From then on the session is *Lent*: nobody here reads the connection, writes to it or looks at it. What belongs to the
-//! socket and not to a handle of it, such as O_NONBLOCK and the write timeout, would meet the other holder, too. So a
-//! connection is lent only while no thread uses it: its client's bytes have not been asked for, and nothing is on its way to
-//! the client. Looks at such a connection are taken under the lock.
+//! From then on the session is *Lent*: no thread of the server reads from the connection, writes to it or peeks at it.
+//! All handles of a socket share O_NONBLOCK and the write timeout, so a change would affect the other holder. So a
+//! connection can be lent only while no thread uses it: its client's bytes have not been asked for, and nothing has been sent
+//! to the client. Threads peek at such a connection only under the lock.
 
 use std::io;
 use std::net::TcpStream;
@@ -27,7 +27,7 @@ pub(crate) enum NotLent {
 
 /// The steps, pure.
 impl Machine {
-    /// Whether a session's connection can be lent now. The session is *Lent* with the event `Lend`.
+    /// Whether a session's connection can be lent now. The event `Lend` then does it.
     pub(crate) fn may_lend(&self, session: u64) -> Result<(), NotLent> {
         if !self.is_live(session) || self.latest.phase == Phase::WriteFailed {
             Err(NotLent::Over)
@@ -51,7 +51,7 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// It cannot be lent, or there is no descriptor for a second handle. Then nothing has changed.
+    /// The connection cannot be lent, or there is no descriptor for a second handle. Then nothing has changed.
     pub(crate) fn lend(&self, session: u64) -> io::Result<TcpStream> {
         let mut state = self.lock();
         state.machine.may_lend(session)?;

@@ -32,11 +32,11 @@ impl Slot {
     }
 
     /// For the acceptor: waits until the port may be open again, and returns the new listener; `None` when the server accepts
-    /// nobody more.
+    /// no more clients.
     ///
     /// # Errors
     ///
-    /// The port is taken, or there is no descriptor.
+    /// The port is in use, or there is no descriptor.
     pub(crate) fn fetch_listener(&self) -> io::Result<Option<TcpListener>> {
         let mut state = self.lock();
         while state.listener.is_none() && state.machine.is_busy() && state.machine.is_accepting() {

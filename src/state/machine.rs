@@ -1,15 +1,15 @@
-//! The state machine of the server: everything that the slot knows, but for descriptors, as a plain value.
+//! The state machine of the server: the state of the slot, except for descriptors, as a plain value.
 //!
 //! No lock, no socket, no clock: the time is an argument. A thread takes a *step* of the machine under the slot's lock. The
-//! step answers the thread, and leaves in `effects` what has to be done outside. So the whole protocol can be run without a
-//! server: the tests in `walk` go through every order of the steps.
+//! step returns an answer to the thread, and adds to `effects` what must be done outside. So the whole protocol can be run
+//! without a server: the tests in `walk` go through every order of the steps.
 //!
-//! This file has the state, and the changes that steps have in common; `questions` has what can be asked of it, and
+//! This file has the state, and the changes that several steps share; `questions` has the queries, and
 //! `deadlines` the timeouts. The steps are in the files that are named after what a thread does: `accepting`, `reading`,
 //! `writing`, `sending`, `receiving`.
 //!
-//! There is one session, the latest. It is live, lingers or is over; the next one takes its place. The reader may still
-//! deliver for an older one, so its position has a number of its own.
+//! There is one session, the latest. It is live, lingers or is over; the next one replaces it. The reader may still
+//! deliver bytes of an older session, so its position includes a session number.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -36,7 +36,7 @@ pub(crate) struct Machine {
     pub(super) stop_timeout: Duration,
     /// A wake-up is in the outbox.
     pub(super) wake_queued: bool,
-    /// What the last steps want done.
+    /// The effects of the last steps.
     pub(super) effects: Effects,
 }
 
@@ -52,56 +52,56 @@ pub(super) struct Session {
     pub(super) began: Instant,
     /// When a byte last moved in either direction, or either side closed.
     pub(super) moved: Instant,
-    /// Once a timeout has passed: not before this time is it held against the client.
+    /// The end of the grace period after a timeout has passed. The session does not end before.
     pub(super) spared: Instant,
     pub(super) ended: Instant,
 }
 
-/// Where the reader is. Together with the phase it tells whether another chunk may still reach the outbox.
+/// The state of the reader. Together with the phase it tells whether another chunk may still reach the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Reader {
-    /// The session that it is at, which need not be the latest.
+    /// The session that it serves, which need not be the latest.
     pub(super) session: u64,
     pub(super) position: Position,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Position {
-    /// It has read nothing: the outbox has yet to take the client, or the application has yet to ask for its bytes.
+    /// It has read nothing: the client has yet to be put into the outbox, or the application has yet to ask for its bytes.
     Announcing,
-    /// In a read, or done. What it reads is counted and put into the outbox in one step.
+    /// It reads, or is done. The bytes of a read are counted and put into the outbox in one step.
     Reading,
-    /// It waits until the outbox takes something. Also between the application's request and the first read.
+    /// It waits for room in the outbox. Also set between the application's request and the first read.
     Delivering,
 }
 
-/// What the newcomer that the acceptor has in hand waits for.
+/// What the newcomer waits for that the acceptor has accepted last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Awaited {
-    /// There is none, or only time can tell.
+    /// There is no such newcomer, or it only waits for a time.
     Nothing,
     /// The slot: the client that has it is leaving.
     Slot,
-    /// The reader, which has to come to what is unread. The FIN may be behind it.
+    /// The reader, which must first read the unread data. The FIN may be behind it.
     Reader,
 }
 
-/// How long the server lives. It only ever moves down this list.
+/// The state of the server. It only ever moves down this list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Life {
     Running,
-    /// No client is accepted any more. The live one may go on until then; the server stops when it leaves, or then.
+    /// No more clients are accepted. The server stops when the live client leaves, or at this time.
     Draining(Instant),
-    /// Nothing is accepted any more, from nobody. The current client is sent what has been, until then at the latest.
+    /// Neither clients nor bytes are accepted. The current client is sent the bytes accepted before, until this time at the latest.
     Stopping(Instant),
 }
 
-/// What a thread that wants a session is told.
+/// The answer to a thread that asks for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Turn {
     /// The latest session.
     Serve,
-    /// Wait for the next turn, until then at most, and ask again.
+    /// Wait for the next turn, at most until this time, and ask again.
     Wait(Option<Instant>),
     /// Ask again once the effects are carried out.
     Again,
@@ -128,24 +128,24 @@ impl Machine {
         }
     }
 
-    /// What the steps since the last call want done.
+    /// Takes the effects of the steps since the last call.
     pub(crate) fn take_effects(&mut self) -> Effects {
         std::mem::take(&mut self.effects)
     }
 
-    /// The steps since the last call of `take_effects` want something done.
+    /// Whether the steps since the last call of `take_effects` have effects.
     pub(crate) fn has_effects(&self) -> bool {
         self.effects != Effects::default()
     }
 
-    /// A thread has looked at the connection of the live session.
+    /// Applies what a thread has seen when it peeked at the connection of the live session.
     pub(super) fn note(&mut self, seen: Seen, now: Instant) {
         let session = self.latest.number;
         match seen {
             Seen::Broken => self.apply(session, Event::Broken, now),
-            // Nobody has asked for this client, and it has left without a word. If the application had no time to ask, it may
-            // have an answer for it all the same.
-            Seen::Fin if self.is_unasked() && self.heard_by() <= now => {
+            // The client has closed without sending anything, before the application asked for its bytes. Wait until the
+            // application has had time to ask: it may still want to answer.
+            Seen::Fin if self.is_unasked() && self.ask_deadline() <= now => {
                 self.apply(session, Event::Fin, now);
                 if self.account.accepted == 0 {
                     self.apply(session, Event::Finish, now);
@@ -155,7 +155,7 @@ impl Machine {
         }
     }
 
-    /// Something has happened to a session. The only place that changes a phase.
+    /// Applies an event to a session. Nothing else changes a phase.
     pub(crate) fn apply(&mut self, session: u64, event: Event, now: Instant) {
         let before = self.latest.phase;
         let after = before.after(event);
@@ -165,7 +165,7 @@ impl Machine {
         let report = after.reason().map(|reason| self.report(reason, now));
         self.latest.phase = after;
         match (after, report) {
-            // The connection no longer lingers. Nobody waits for that but, during a stop, the writer; otherwise it finds out
+            // The connection no longer lingers. Only the writer waits for that, and only during a stop; otherwise it notices
             // when the linger time is up.
             _ if !before.is_live() => {
                 self.effects.close = Some(Close::Whole);
@@ -174,7 +174,7 @@ impl Machine {
             }
             (_, Some(report)) => self.end(report, now),
             (Phase::ClientDone, _) => {
-                self.latest.moved = now; // a FIN is a movement, too
+                self.latest.moved = now; // a FIN counts as activity
                 self.effects.reopen = true;
             }
             (Phase::Lent, _) => self.effects.room = true, // the inbox is closed
@@ -200,7 +200,7 @@ impl Machine {
         }
         self.effects.close = Some(match self.latest.phase {
             Phase::Lingering(_) => Close::Half,
-            // Giving up our handle alone would leave a lent connection open.
+            // Dropping our handle alone would leave a lent connection open.
             Phase::Over(Reason::Reset | Reason::Aborted) if !report.lent => Close::Abort,
             _ => Close::Whole,
         });
@@ -211,7 +211,7 @@ impl Machine {
         self.account.wake_queued = true;
     }
 
-    /// Makes an application that waits for the outbox ask again.
+    /// Makes an application that waits for the outbox ask the slot again.
     pub(crate) fn wake_application(&mut self) {
         self.effects.wake_application |= !self.wake_queued;
         self.wake_queued = true;

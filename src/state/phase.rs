@@ -1,25 +1,25 @@
 //! The phases of a session, and the table of its transitions. Pure: no lock, no socket, no clock.
 //!
-//! The machine calls [`Phase::after`] for whichever thread has met an event. Nothing else changes a phase.
+//! The machine calls [`Phase::after`] for the thread that has detected an event. Nothing else changes a phase.
 
 use crate::values::signal::Reason;
 
-/// How far a session has come.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Phase {
     /// Both directions are open.
     Open,
     /// The client has closed its side. The application may still answer.
     ClientDone,
-    /// The connection broke while the reader was not looking. The kernel reports a reset only once, to whichever call meets
-    /// it first; what the client sent before it can still be read. Nothing more is written, and the session ends when the
-    /// reader has read everything.
+    /// The connection broke, and a thread other than the reader noticed. The kernel reports a reset only once, to the first
+    /// call that fails; the bytes that the client sent before can still be read. Nothing more is written, and the session ends
+    /// when the reader has read everything.
     WriteFailed,
-    /// The application has lent the connection to somebody else, who reads from it and writes to it. The server leaves it
-    /// alone, and cannot know whether the client is still there.
+    /// The application has lent the connection to another holder, which reads from it and writes to it. The server does not
+    /// touch it, and cannot see whether the client is still connected.
     Lent,
     /// The server has closed its side after its last byte, and the slot is free. The reader discards what the client still
-    /// sends: closing a socket with unread data sends a RST, which can destroy an answer that is still on its way.
+    /// sends: closing a socket with unread data sends a RST, which can destroy an answer that is still in transit.
     Lingering(Reason),
     /// The connection is closed.
     Over(Reason),
@@ -40,7 +40,7 @@ pub(crate) enum Event {
     Stop,
     /// No byte has moved for the idle timeout.
     Idle,
-    /// The client has taken no byte for the idle timeout.
+    /// The client has read no byte for the idle timeout.
     Stalled,
     /// No byte has moved for the close timeout since the client closed its side.
     Gone,
@@ -50,7 +50,7 @@ pub(crate) enum Event {
     Lend,
     /// A newcomer takes the slot.
     Replace,
-    /// The application cuts the session.
+    /// The application aborts the session.
     Abort,
     /// The time of a lingering connection is up, or the next client is about to be served.
     Release,

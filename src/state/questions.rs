@@ -1,4 +1,4 @@
-//! What can be asked of the machine. Nothing here changes it.
+//! The queries of the machine. Nothing here changes it.
 
 use std::time::Instant;
 
@@ -8,12 +8,12 @@ use crate::values::signal::{Reason, Report};
 use crate::values::traffic::Traffic;
 
 impl Machine {
-    /// A client is being served.
+    /// Whether a client is being served.
     pub(super) fn is_busy(&self) -> bool {
         self.latest.phase.is_live()
     }
 
-    /// A client that comes may be served.
+    /// Whether a newcomer may be served.
     pub(super) fn is_accepting(&self) -> bool {
         self.life == Life::Running
     }
@@ -30,12 +30,12 @@ impl Machine {
         self.is_latest(session) && self.is_busy()
     }
 
-    /// Both directions of the latest session are open.
+    /// Whether both directions of the latest session are open.
     pub(super) fn is_open(&self) -> bool {
         self.latest.phase == Phase::Open
     }
 
-    /// The connection of the latest session is with somebody else.
+    /// Whether the connection of the latest session is lent.
     pub(super) fn is_lent(&self) -> bool {
         self.latest.phase == Phase::Lent
     }
@@ -64,25 +64,25 @@ impl Machine {
         }
     }
 
-    /// The application has yet to ask for the bytes of the live client, of which it may not even have heard.
+    /// Whether the application has yet to ask for the bytes of the live client, which may not even have been announced.
     pub(super) fn is_unasked(&self) -> bool {
-        self.read_on_demand && self.is_open() && self.is_unheard()
+        self.read_on_demand && self.is_open() && self.is_unstarted()
     }
 
-    /// The application has yet to hear of the client, because the outbox is full of older sessions, or to ask for its bytes.
-    pub(super) fn is_unheard(&self) -> bool {
+    /// Whether the reader has yet to begin reading: the client has not been announced, because the outbox is full of older
+    /// sessions, or the application has yet to ask for its bytes.
+    pub(super) fn is_unstarted(&self) -> bool {
         let read = [Position::Reading, Position::Delivering].map(|position| self.latest.at(position));
         !read.contains(&self.reader)
     }
 
-    /// The reader is in a read of the latest session's connection, or done with it.
+    /// Whether the reader is reading the latest session's connection, or done with it.
     pub(super) fn is_reading(&self) -> bool {
         self.reader == self.latest.at(Position::Reading)
     }
 
-    /// Whether the application can be told that no more bytes come: the client will send nothing more, and the reader has
-    /// put everything it read into the outbox.
-    pub(super) fn is_told(&self, session: u64) -> bool {
+    /// Whether no more bytes will come: the client will send nothing more, and the reader has queued everything it read.
+    pub(super) fn is_exhausted(&self, session: u64) -> bool {
         let all_read = !self.is_latest(session) || !self.latest.phase.is_readable();
         let delivered = self.reader.session > session || self.reader.position == Position::Reading;
         all_read && delivered
@@ -94,7 +94,7 @@ impl Machine {
         Traffic { received, sent, queued: self.account.accepted.saturating_sub(sent) }
     }
 
-    /// The report of the live session if it ends now.
+    /// The report of the live session, as if it ended now.
     pub(super) fn report(&self, reason: Reason, now: Instant) -> Report {
         let Session { phase, peer, began, .. } = self.latest;
         let Traffic { received, sent, queued } = self.traffic();

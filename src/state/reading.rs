@@ -1,4 +1,4 @@
-//! What the reader asks of the slot: a session, and to put what it has read into the outbox.
+//! The reader's operations on the slot: get a session, and put the bytes it has read into the outbox.
 
 use std::sync::mpsc::TrySendError;
 use std::sync::MutexGuard;
@@ -22,7 +22,7 @@ pub(crate) enum Received {
 
 /// The steps, pure.
 impl Machine {
-    /// Wants a session after the given one.
+    /// The reader asks for a session after the given one.
     pub(crate) fn attend(&mut self, last: u64) -> Turn {
         if self.latest.number > last {
             self.reader = Reader { session: self.latest.number, position: Position::Announcing };
@@ -35,16 +35,16 @@ impl Machine {
         }
     }
 
-    /// Has announced the client. Whether it must wait until the application asks for the client's bytes, or while the
-    /// connection is lent. A broken connection is read without being asked for: no reset can be sent on it any more, and
-    /// reading finds its end.
+    /// The reader has announced the client. Returns whether it must wait until the application asks for the client's bytes, or
+    /// while the connection is lent. A broken connection is read without a request: there is no point in leaving bytes unread
+    /// for a reset, and reading finds the end.
     pub(crate) fn must_be_asked(&self) -> bool {
         let waits = self.is_lent() || (self.is_unasked() && !self.is_stopping());
         waits && self.is_latest(self.reader.session)
     }
 
-    /// Has read bytes. If they are to be delivered, they must go into the outbox before the next step of anybody else, or
-    /// the reader waits for room.
+    /// The reader has read bytes. If the answer is `Deliver`, it must put them into the outbox before any other thread's next
+    /// step, or wait for room.
     pub(crate) fn received(&mut self, count: usize, now: Instant) -> Received {
         if !self.is_latest(self.reader.session) {
             return Received::Stop;
@@ -61,7 +61,7 @@ impl Machine {
         }
     }
 
-    /// The outbox has taken the last delivery. Returns whether to read on. The time that this took is not counted against the
+    /// The last delivery is in the outbox. Returns whether to keep reading. The time that this took does not count against the
     /// client.
     pub(crate) fn delivered(&mut self, now: Instant) -> bool {
         self.reader.position = Position::Reading;
@@ -70,11 +70,11 @@ impl Machine {
             self.latest.moved = now;
         }
         self.effects.change |= self.awaited == Awaited::Reader;
-        if self.is_told(session) {
-            self.wake_application(); // the session ended meanwhile, and the application waits for the rest of it
+        if self.is_exhausted(session) {
+            self.wake_application(); // the session ended meanwhile, and the application may wait for its end
         }
-        // A connection that is over is about to be closed. Bytes that are left unread make that a reset; otherwise a client
-        // that is held back would not learn of the end.
+        // If the session is over, its connection is about to be closed. Leave the rest unread, so the close is a reset;
+        // otherwise a client blocked by backpressure would not notice the end.
         self.is_latest(session) && !matches!(self.latest.phase, Phase::Over(_))
     }
 }
@@ -83,8 +83,8 @@ impl Machine {
 impl Slot {
     /// Waits for a session after the given one; `None` when the server stops.
     ///
-    /// A session that has ended is returned, too, unless the next one has begun: the outbox would need room for any number
-    /// of them otherwise.
+    /// Also returns a session that has ended, unless the next one has begun: otherwise the outbox would need room for any
+    /// number of ended sessions.
     pub(crate) fn next_to_read(&self, last: u64) -> Option<Assignment> {
         let mut state = self.lock();
         loop {
@@ -96,8 +96,8 @@ impl Slot {
         }
     }
 
-    /// Announces the client in the outbox. Then waits until the application asks for the client's bytes, if the options say
-    /// so, or until the session ends, its connection breaks, or the server stops. Returns whether to read.
+    /// Announces the client in the outbox. With `read_on_demand`, then waits until the application asks for the client's bytes,
+    /// the session ends, its connection breaks, or the server stops. Returns whether to read.
     pub(crate) fn announce(&self, session: &Assignment) -> bool {
         let mut state = self.put_out(self.lock(), Item::Connected(session.record.clone()));
         while state.machine.must_be_asked() {
@@ -106,7 +106,7 @@ impl Slot {
         self.delivered(state)
     }
 
-    /// Delivers bytes that were read. Returns whether to read on.
+    /// Delivers bytes that were read. Returns whether to keep reading.
     pub(crate) fn received(&self, session: &Assignment, buffer: Vec<u8>, count: usize) -> bool {
         let mut state = self.lock();
         match state.machine.received(count, Instant::now()) {
@@ -123,8 +123,8 @@ impl Slot {
         }
     }
 
-    /// Puts something into the outbox, and waits for room without the lock. A closed outbox, while the server stops, drops
-    /// it.
+    /// Puts an item into the outbox, and waits for room without the lock. While the server stops, the outbox is closed and the
+    /// item is dropped.
     fn put_out<'a>(&'a self, state: MutexGuard<'a, State>, item: Item) -> MutexGuard<'a, State> {
         let outbox = match &state.outbox {
             Some(outbox) => outbox,
@@ -147,7 +147,7 @@ impl Slot {
         reads_on
     }
 
-    /// The reader exits: the outbox ends after what is in it.
+    /// The reader exits: the outbox disconnects after its last item.
     pub(crate) fn end_outbox(&self) {
         self.lock().outbox = None;
     }

@@ -1,7 +1,7 @@
-//! What the application's end of the outbox asks of the slot: whether an empty channel means that a session has ended.
+//! The outbox's operations on the slot: find out whether an empty channel means that a session has ended.
 //!
 //! The reader puts clients and chunks into the channel, and waits while it is full. The end of a session is a fact, stored in
-//! the machine. A wake-up in the channel only makes an application that blocks there look at the facts again. If the channel
+//! the machine. A wake-up in the channel only makes an application that blocks there ask the slot again. If the channel
 //! is full, the application does not block, so the wake-up may be dropped.
 
 use std::sync::atomic::Ordering;
@@ -12,17 +12,17 @@ use super::slot::{Slot, State};
 
 /// The steps, pure.
 impl Machine {
-    /// Has found the outbox empty, or a wake-up in it (`woken`), while `open` was the session whose end it has not received.
-    /// Asks for that client's bytes. Returns whether no more will come: then what is in the outbox by now is the last.
+    /// The application has found the channel empty, or a wake-up in it (`woken`). `open`: the session whose end it has not
+    /// received. Asks for that client's bytes. Returns whether no more will come: then the channel holds the last ones.
     pub(crate) fn look(&mut self, open: Option<u64>, woken: bool) -> bool {
         self.wake_queued &= !woken;
         open.map_or(false, |session| {
             self.ask(session);
-            self.is_told(session)
+            self.is_exhausted(session)
         })
     }
 
-    /// Wants the client's bytes, or nothing more of it.
+    /// Asks for the client's bytes, to receive or to drop them.
     pub(crate) fn ask(&mut self, session: u64) {
         let waiting = Reader { session, position: Position::Announcing };
         if self.read_on_demand && self.reader == waiting {
@@ -34,18 +34,16 @@ impl Machine {
 
 /// The steps, under the lock.
 impl Slot {
-    /// The application has found the channel empty, or a wake-up in it (`woken`), while `open` was the session whose end it
-    /// has not received. Asks for that client's bytes. Returns whether no more of them will come: then what is in the channel
-    /// by now is the last.
+    /// Takes the step [`Machine::look`] under the lock.
     pub(crate) fn look(&self, open: Option<u64>, woken: bool) -> bool {
         let mut state = self.lock();
-        let told = state.machine.look(open, woken);
+        let exhausted = state.machine.look(open, woken);
         self.carry_out(state);
-        told
+        exhausted
     }
 
-    /// The application wants to hear nothing more of a session. What its client still sends is read, to be dropped: it may
-    /// not take an answer before it has sent everything.
+    /// The application wants no more messages of a session. Its client's bytes are still read and then dropped, because the
+    /// client may not read an answer before it has sent everything.
     pub(crate) fn forget(&self, session: u64) {
         let mut state = self.lock();
         state.machine.ask(session);
@@ -60,9 +58,9 @@ impl Slot {
         self.carry_out(state);
     }
 
-    /// Whether a `Message::Woken` was asked for since the last call.
+    /// Returns whether a `Message::Woken` was requested since the last call.
     pub(crate) fn take_woken(&self) -> bool {
-        // Seldom set, and a load costs less than a swap.
+        // Rarely set, and a load costs less than a swap.
         self.woken.load(Ordering::SeqCst) && self.woken.swap(false, Ordering::SeqCst)
     }
 }

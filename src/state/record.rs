@@ -1,4 +1,4 @@
-//! The record of one session: what its handles know of it, also after the next one has begun.
+//! The record of one session, for its handles, which may outlive the session.
 //!
 //! Shared through an `Arc` by the slot and every handle given out for the session. It is separate from the connection, so
 //! handles that outlive the session do not keep the socket open. Its lock is a leaf: no other lock is taken under it.
@@ -28,7 +28,7 @@ impl Record {
         *lock(&self.report)
     }
 
-    /// The session has ended, though its connection may still linger.
+    /// Whether the session has ended. Its connection may still linger.
     pub(crate) fn is_ended(&self) -> bool {
         self.report().is_some()
     }

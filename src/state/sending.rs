@@ -1,4 +1,4 @@
-//! What a sender asks of the slot: to take bytes for a session, and to take no more.
+//! The operations of senders on the slot: send bytes to a session, half-close it, finish it or abort it.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::values::chunk::Chunk;
 
 /// The steps, pure.
 impl Machine {
-    /// Offers a message to the inbox. If it is accepted, it must go into the channel before the next step of anybody else.
+    /// Offers a message to the inbox. If it is accepted, it must go into the channel before any other thread's next step.
     pub(crate) fn offer(&mut self, message: &mut Message, may_wait: bool) -> Offer {
         let answer = if self.is_stopping() {
             Offer::Refused(Refused::Stopped)
@@ -38,7 +38,7 @@ impl Machine {
 
 /// The steps, under the lock.
 impl Slot {
-    /// Puts bytes into the inbox, for the given session or for the one that is live at this moment, or else the next one.
+    /// Puts bytes into the inbox: for the given session, or for the one that is live now or, if there is none, the next one.
     pub(crate) fn put(&self, to: Option<u64>, chunk: Chunk, may_wait: bool) -> Result<(), (Refused, Chunk)> {
         if chunk.is_empty() {
             return Ok(());
@@ -78,12 +78,12 @@ impl Slot {
         self.carry_out(state);
     }
 
-    /// The application is still at work for a session.
+    /// The application is still working for a session.
     pub(crate) fn extend(&self, session: u64) {
         self.lock().machine.extend(session, Instant::now());
     }
 
-    /// Cuts a session now, also one that lingers.
+    /// Aborts a session now, or cuts its lingering connection.
     pub(crate) fn abort(&self, session: u64) {
         self.apply(session, Event::Abort);
     }

@@ -1,13 +1,13 @@
 //! The slot: the state that all threads and handles share, behind one lock.
 //!
-//! The decisions are made by the [`Machine`], a plain value. The slot adds what the machine must not know: the lock, the
+//! The [`Machine`], a plain value, makes the decisions. The slot adds everything else: the lock, the
 //! connection, the listener, the sending ends of the two channels, the busy flag and the signals. A thread locks the slot,
-//! takes a step of the machine, and leaves by [`carry_out`](Slot::carry_out), the only place that acts on what the step
-//! wants done. What each thread asks of the slot is in a file of its own: `accepting`, `reading`, `writing`, `sending` and
+//! takes a step of the machine, and unlocks by [`carry_out`](Slot::carry_out), the only function that carries out the effects
+//! of a step. There is one file for each thread's operations on the slot: `accepting`, `reading`, `writing`, `sending` and
 //! `receiving`; `looking`, `listening` and `stop` have the rest.
 //!
-//! Nothing blocks under the lock. A thread that has unlocked and locks again must not rely on the session being the same:
-//! each step takes the number of the session that it means.
+//! Nothing blocks under the lock. A thread that unlocks and locks again must not rely on the session being the same: each
+//! step takes the number of its session.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -33,17 +33,17 @@ pub(crate) struct Slot {
     state: Mutex<State>,
     /// Where senders wait for room in the inbox.
     pub(super) room: Condition,
-    /// Where the reader and the writer wait for a session. Apart from `change`, or each end would wake a reader that only
-    /// waits for the next client.
+    /// Where the reader and the writer wait for a session. Separate from `change`; otherwise each end would wake a reader that
+    /// only waits for the next client.
     pub(super) turn: Condition,
     /// Where all others wait: the acceptor, a reader that must be asked, and applications that wait for an end.
     pub(super) change: Condition,
-    /// A client is being served. Changes under the lock; the acceptor reads it for each newcomer without.
+    /// Whether a client is being served. Changed under the lock; the acceptor reads it for each newcomer without the lock.
     pub(super) busy: AtomicBool,
-    /// The application asked for a `Message::Woken` and has not received it yet. Apart from the machine, because a `Session`
+    /// The application has requested a `Message::Woken` and not received it yet. Not in the machine, because a `Session`
     /// leaves it for later.
     pub(super) woken: AtomicBool,
-    /// The read buffers. Each server has a pool of its own, which also tells whose chunk a chunk is.
+    /// The read buffers. Each server has its own pool, which also identifies the server of a chunk.
     pub(crate) pool: Arc<Pool>,
     pub(crate) signals: Subscribers,
     pub(crate) options: Options,
@@ -57,9 +57,9 @@ pub(super) struct State {
     pub(super) machine: Machine,
     /// The latest session; `None` before the first one.
     pub(super) session: Option<Served>,
-    /// To the writer. There is room for everything that the machine accepts.
+    /// The channel to the writer. It has room for everything that the machine accepts.
     pub(super) inbox: SyncSender<Parcel>,
-    /// To the application; `None` once the reader has exited, which ends the outbox.
+    /// The channel to the application; `None` once the reader has exited, which disconnects the outbox.
     pub(super) outbox: Option<SyncSender<Item>>,
     /// Under `Busy::Refuse`: the new listener, until the acceptor fetches it.
     pub(super) listener: Option<TcpListener>,
@@ -68,7 +68,7 @@ pub(super) struct State {
     pub(super) acceptor: Acceptor,
 }
 
-/// How far the acceptor has come in the life of the server.
+/// The state of the acceptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Acceptor {
     /// It accepts, or waits until it may.
@@ -81,12 +81,12 @@ pub(super) enum Acceptor {
 
 pub(super) struct Served {
     pub(super) record: Arc<Record>,
-    /// While the session is live or lingers. Nobody else keeps the connection: the reader and the writer borrow it for one
-    /// call at a time, so its descriptor is closed as soon as this is dropped (promises 4 and 6).
+    /// `Some` while the session is live or lingers. Nothing else keeps the connection: the reader and the writer borrow it for
+    /// one call at a time, so its descriptor is closed as soon as this is dropped (promises 4 and 6).
     pub(super) connection: Option<Arc<Connection>>,
 }
 
-/// A session, as the reader and the writer hold it.
+/// A session that the reader or the writer serves.
 pub(crate) struct Assignment {
     pub(crate) record: Arc<Record>,
     connection: Weak<Connection>,
@@ -97,7 +97,7 @@ impl Assignment {
         self.record.number
     }
 
-    /// The connection, to be held for one call; `None` once it is over.
+    /// The connection. Hold it for one call only. `None` once the slot has closed it.
     pub(crate) fn connection(&self) -> Option<Arc<Connection>> {
         self.connection.upgrade()
     }
@@ -157,16 +157,16 @@ impl Slot {
         lock(&self.state)
     }
 
-    /// Unlocks, after everything that the machine's last steps want done. The only place that does it, in this order:
+    /// Carries out the effects of the machine's last steps, and unlocks. Nothing else does that. The order:
     ///
-    /// 1. The port is open again before anybody can see the end (promise 4, under `Busy::Refuse`).
-    /// 2. The report is stored before the busy flag is cleared, and the flag before the signal is sent. The signal is sent
-    ///    under the lock, so the next session's `Connected` comes after it.
-    /// 3. The writer and the application are woken by their channels.
-    /// 4. Waiting threads are notified without the lock, or they would only wait for that.
+    /// 1. Reopen the port before anybody can see the end (promise 4, under `Busy::Refuse`).
+    /// 2. Store the report, then clear the busy flag, then send the signal. The signal is sent under the lock, so the next
+    ///    session's `Connected` comes after it.
+    /// 3. Wake the writer and the application through their channels.
+    /// 4. Notify waiting threads without the lock; otherwise they would only wait for the lock.
     /// 5. Last, let the client see the end: *free first* (promise 4).
     pub(super) fn carry_out(&self, mut state: MutexGuard<'_, State>) {
-        // Most steps, such as that for each message, want nothing done.
+        // Most steps have no effects, such as those for each message.
         if !state.machine.has_effects() {
             return;
         }
@@ -209,7 +209,7 @@ impl Slot {
         }
     }
 
-    /// Something has happened to a session.
+    /// Applies an event to a session.
     pub(crate) fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         state.machine.apply(session, event, Instant::now());
@@ -220,7 +220,7 @@ impl Slot {
         self.busy.load(Ordering::Acquire)
     }
 
-    /// A client that comes may be served.
+    /// Whether a newcomer may be served.
     pub(crate) fn is_accepting(&self) -> bool {
         self.lock().machine.is_accepting()
     }

@@ -1,8 +1,8 @@
 //! How the server stops: every waiting thread is woken, the last client is served for at most the stop timeout, and the
-//! threads exit. Before that it may drain: the port is closed, and the last client goes on as before for a while.
+//! threads exit. Before that the server may drain: the port is closed, and the last client is served as before for a while.
 //!
-//! `stop` and `drain` run on the thread that calls them, and do not wait. The acceptor closes the port at once; the writer
-//! serves the last client and watches the time (promise 8).
+//! `stop` and `drain` run on the calling thread and do not wait. The acceptor closes the port at once; the writer
+//! serves the last client and keeps the time (promise 8).
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
@@ -17,8 +17,8 @@ const CONNECT: Duration = Duration::from_millis(10);
 
 /// The steps, pure.
 impl Machine {
-    /// The server is to stop. Wakes the reader and the writer if they wait for a session or a parcel, senders that wait for
-    /// room, and the acceptor in a pause. If the server stops already, the time of the first stop counts.
+    /// Begins a stop. Wakes the reader and the writer if they wait for a session or a message, senders that wait for
+    /// room, and the acceptor in a pause. If the server is already stopping, the time of the first stop counts.
     pub(crate) fn stop(&mut self, now: Instant) {
         if !self.is_stopping() {
             self.life = Life::Stopping(now + self.stop_timeout);
@@ -29,7 +29,7 @@ impl Machine {
         self.effects.change = true;
     }
 
-    /// Accepts nobody more. The live client may go on until then, or until the time of an earlier drain if that is up before.
+    /// Begins a drain. The live client may go on until then, or until the end of an earlier drain if that comes first.
     /// The server stops when that client leaves: at once if there is none.
     pub(crate) fn drain(&mut self, until: Instant, now: Instant) {
         if !self.is_busy() {
@@ -40,7 +40,7 @@ impl Machine {
             Life::Draining(before) => Life::Draining(before.min(until)),
             stopping => stopping,
         };
-        self.wake_writer(); // it keeps the time
+        self.wake_writer(); // because the writer keeps the time
         self.effects.change = true;
     }
 
@@ -65,18 +65,18 @@ impl Slot {
         self.close_port(|machine, now| machine.drain(now + time, now));
     }
 
-    /// Takes a step after which nobody is accepted any more, and wakes the acceptor in `accept`.
+    /// Takes a step after which no more clients are accepted, and wakes the acceptor in `accept`.
     fn close_port(&self, step: impl FnOnce(&mut Machine, Instant)) {
         let mut state = self.lock();
         step(&mut state.machine, Instant::now());
         state.listener = None;
-        // Under the lock: this handle must be closed before anyone can see that the acceptor is done, when the port must be free.
+        // Under the lock: close this handle before the acceptor is `Done`, which means that the port is free.
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
-        // Once the port is closed, it may be another server's.
+        // Once the port is closed, another server may own it.
         let accepts = state.acceptor == Acceptor::Running;
         self.carry_out(state);
         if accepts && !woken {
-            // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` tries again.
+            // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` retries.
             let _ = self.connect_to_acceptor();
         }
     }
@@ -112,8 +112,8 @@ impl Slot {
     ///
     /// # Errors
     ///
-    /// Why the acceptor could not be woken: within a second or, if nobody listens on the address here, at once. The latter
-    /// happens if the listener was handed in and belongs to another network namespace.
+    /// Why the acceptor could not be woken within a second. If nobody listens on the address, fails at once: then the listener
+    /// was passed in and belongs to another network namespace.
     pub(crate) fn wait_for_acceptor(&self) -> io::Result<()> {
         let give_up = Instant::now() + Duration::from_secs(1);
         let mut failure = io::Error::from(io::ErrorKind::TimedOut);
@@ -123,8 +123,8 @@ impl Slot {
             while state.acceptor != Acceptor::Done && Instant::now() < soon {
                 state = self.change.wait(state, Some(soon));
             }
-            // Nobody listens here, although the acceptor does: not under `Busy::Refuse`, when it may be without a listener, and
-            // not if `stop` has shut the listener down.
+            // The acceptor listens, but the connection is refused: the listener is in another network namespace. This cannot be
+            // concluded under `Busy::Refuse`, when there may be no listener, or if `stop` has shut the listener down.
             let listens = state.acceptor == Acceptor::Running && self.options.busy != Busy::Refuse;
             let refused = failure.kind() == io::ErrorKind::ConnectionRefused;
             let unreachable = listens && refused && !self.owns_listener;
@@ -144,7 +144,7 @@ impl Slot {
 
 /// Shuts a listener down, which makes a blocked `accept` on it return; `false` where the system does not do that.
 ///
-/// The shutdown affects every process that holds the listener, so a listener that was handed in must not be shut down.
+/// The shutdown affects every process that holds the listener, so a listener that was passed in must not be shut down.
 fn shut_down(listener: TcpListener) -> bool {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     {

@@ -1,4 +1,4 @@
-//! What the writer asks of the slot: a session, and what to do next for it. The writer keeps the time.
+//! The writer's operations on the slot: get a session, and find out what to do next for it. The writer keeps the time.
 
 use std::time::Instant;
 
@@ -17,16 +17,16 @@ pub(crate) struct Done {
     /// The memory and the number of the messages that were written or discarded.
     pub(crate) weight: usize,
     pub(crate) messages: usize,
-    /// A wake-up was taken out of the inbox.
+    /// Whether a wake-up was taken out of the inbox.
     pub(crate) woken: bool,
 }
 
 /// What the writer does next for a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Next {
-    /// Wait for a message, until then at most, and write it.
+    /// Wait for a message, at most until this time, and write it.
     Write(Option<Instant>),
-    /// The same, but drop the message: the connection is broken.
+    /// The same, but drop the message, because the connection is broken.
     Drop(Option<Instant>),
     /// The session has ended. Drop what is left in the inbox for it.
     End,
@@ -34,7 +34,7 @@ pub(crate) enum Next {
 
 /// The steps, pure.
 impl Machine {
-    /// Wants a session after the given one. Closes a lingering connection when its time is up.
+    /// The writer asks for a session after the given one. Closes a lingering connection when its time is up.
     pub(crate) fn next_to_write(&mut self, last: u64, now: Instant) -> Turn {
         if self.latest.number > last {
             return Turn::Serve;
@@ -49,7 +49,7 @@ impl Machine {
         }
     }
 
-    /// Accounts for what the writer has done for a session.
+    /// Accounts for the work that the writer has done for a session.
     pub(crate) fn settle(&mut self, session: u64, done: &Done, now: Instant) {
         if done.sent > 0 && self.is_live(session) {
             self.latest.sent += done.sent;
@@ -60,8 +60,9 @@ impl Machine {
         self.effects.room |= done.messages > 0;
     }
 
-    /// Asks what to do next for a session. A half-close, a finish or a stop happens once everything accepted before it has been
-    /// written. `seen`: what a look at the connection has shown, if there was one. `None`: look, and ask again.
+    /// The writer asks what to do next for a session. A half-close, a finish or a stop happens once everything accepted before
+    /// it has been written. `seen`: what a peek at the connection has shown, if there was one. Returns `None` if the writer
+    /// must peek and ask again.
     pub(crate) fn next(&mut self, session: u64, seen: Option<Seen>, now: Instant) -> Option<Next> {
         self.end_drain(now);
         if self.is_live(session) {
@@ -71,7 +72,7 @@ impl Machine {
             match self.account.output {
                 Output::Finishing => self.apply(session, Event::Finish, now),
                 _ if self.is_stopping() => self.apply(session, Event::Stop, now),
-                // Not a FIN after bytes that were dropped: the answer would look complete.
+                // No FIN after bytes that were dropped: the answer would look complete.
                 Output::HalfClosing if self.latest.phase.is_writable() => {
                     self.account.output = Output::HalfClosed;
                     self.effects.close = Some(Close::Half);
@@ -82,7 +83,7 @@ impl Machine {
         if !self.is_live(session) {
             return Some(Next::End);
         }
-        match self.judge(None, seen, now) {
+        match self.check_timeouts(None, seen, now) {
             Verdict::Look => None,
             _ if !self.is_live(session) => Some(Next::End),
             Verdict::Wait(until) if self.latest.phase.is_writable() => Some(Next::Write(until)),
@@ -90,7 +91,7 @@ impl Machine {
         }
     }
 
-    /// A write has made no progress since then. Returns whether to go on with it. `None`: look, and ask again.
+    /// A write has made no progress since then. Returns whether to continue it; `None` if the writer must peek and ask again.
     pub(crate) fn go_on(
         &mut self,
         session: u64,
@@ -102,7 +103,7 @@ impl Machine {
         if self.is_live(session) {
             self.note(seen.unwrap_or(Seen::Nothing), now);
         }
-        if self.is_live(session) && self.judge(Some(since), seen, now) == Verdict::Look {
+        if self.is_live(session) && self.check_timeouts(Some(since), seen, now) == Verdict::Look {
             return None;
         }
         Some(self.is_latest(session) && self.latest.phase.is_writable())
@@ -128,8 +129,8 @@ impl Slot {
         }
     }
 
-    /// Asked once per batch: accounts for what the writer has done, and tells it what to do next. Carries out a half-close, a
-    /// finish or a stop if everything accepted before it has been written.
+    /// Called once per batch: accounts for the work that the writer has done, and returns what to do next. Carries out a
+    /// half-close, a finish or a stop if everything accepted before it has been written.
     pub(crate) fn next(&self, session: &Assignment, done: &Done) -> Next {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
@@ -145,8 +146,8 @@ impl Slot {
         next
     }
 
-    /// A write was blocked, or took only a part, and has made no progress since then. Accounts for `sent` bytes, and checks
-    /// the timeouts. Returns whether to go on writing.
+    /// A write was blocked or partial, and has made no progress since then. Accounts for `sent` bytes, and checks
+    /// the timeouts. Returns whether to keep writing.
     pub(crate) fn go_on(&self, session: &Assignment, sent: u64, since: Instant) -> bool {
         let (number, now) = (session.number(), Instant::now());
         let mut state = self.lock();
@@ -162,7 +163,7 @@ impl Slot {
         goes_on
     }
 
-    /// Accounts for what the writer has discarded.
+    /// Accounts for the messages that the writer has discarded.
     pub(crate) fn discarded(&self, done: &Done) {
         let mut state = self.lock();
         state.machine.settle(0, done, Instant::now());

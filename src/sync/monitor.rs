@@ -1,4 +1,4 @@
-//! A mutex that does not care about poisoning, and condition variables that call the kernel only if a thread waits.
+//! Locking that ignores poisoning, and condition variables that call the kernel only if a thread waits.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ pub(crate) fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A condition variable that knows whether anybody waits for it; `std`'s calls the kernel on every notification.
+/// A condition variable that counts its waiters; `std`'s calls the kernel on every notification.
 ///
-/// It belongs to one mutex. A thread that has changed the guarded state asks [`is_awaited`](Condition::is_awaited) under the
-/// lock, unlocks, and only then notifies: a thread that is woken earlier would only wait for the lock.
+/// It belongs to one mutex. A thread that has changed the guarded state calls [`is_awaited`](Condition::is_awaited) under the
+/// lock, unlocks, and only then notifies: a thread woken earlier would only wait for the lock.
 #[derive(Default)]
 pub(crate) struct Condition {
     changed: Condvar,
-    /// Threads inside `wait`. Changed and read under the lock, which orders these accesses.
+    /// The number of threads in `wait`. Changed and read under the lock, which orders these accesses.
     waiting: AtomicUsize,
 }
 
 impl Condition {
-    /// Unlocks, waits for a notification, at most until the deadline, and locks again. May return without either.
+    /// Unlocks, waits for a notification or the deadline, and locks again. May wake up spuriously.
     pub(crate) fn wait<'a, T>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -41,7 +41,7 @@ impl Condition {
         guard
     }
 
-    /// Whether a thread waits. To be asked under the lock.
+    /// Whether a thread waits. Call it under the lock.
     pub(crate) fn is_awaited(&self) -> bool {
         self.waiting.load(Ordering::Relaxed) > 0
     }

@@ -1,8 +1,8 @@
 //! The reader thread: from the client to the outbox.
 //!
-//! Takes one session after the other from the slot and is the only one that puts clients and chunks into the outbox, so they
-//! come out in order without further agreement (promises 2 and 3). It reads without a timeout. When the outbox is full it
-//! waits, and TCP slows the client down (promise 5).
+//! Takes one session after the other from the slot. Only this thread puts clients and chunks into the outbox, so they come
+//! out in order (promises 2 and 3). It reads without a timeout. When the outbox is full it waits, and TCP slows the client
+//! down (promise 5).
 //!
 //! After the session has ended it keeps reading while the connection lingers, and discards the bytes.
 
@@ -38,8 +38,8 @@ fn read_once(session: &Assignment, buffer: &mut [u8]) -> Option<io::Result<usize
         // Held for one call, and not while waiting for the outbox: only the slot keeps the connection open.
         let connection = session.connection()?;
         match connection.read(buffer) {
-            // `WouldBlock`: another thread is looking at the connection at this moment. Or the connection lingers, and its
-            // last holder has left it non-blocking.
+            // `WouldBlock`: another thread is peeking at the connection. Or the connection lingers, and the holder to which it
+            // was lent has left it non-blocking.
             Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {
                 drop(connection);
                 blocked += 1;

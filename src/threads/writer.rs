@@ -2,9 +2,9 @@
 //!
 //! Owns the receiving end of the inbox. Writes each message, in order, to the session it is for; bytes for a session that has
 //! ended are discarded (promises 2 and 3). Messages queued for the same session are gathered into one vectored write. Only
-//! the writer knows when everything before a half-close or a finish has been written, so it carries those out, when it asks
-//! the slot what to do next. It also ends the last session when the server stops. Between messages it checks the timeouts, so
-//! no other thread needs one.
+//! the writer knows when everything before a half-close or a finish has been written, so it carries these out when it asks
+//! the slot what to do next. It also ends the last session when the server stops. Between messages it checks all timeouts, so
+//! the other threads can wait without one.
 
 use std::io::ErrorKind;
 use std::mem;
@@ -29,7 +29,7 @@ pub(crate) struct Writer {
     next: Option<Parcel>,
     /// The chunks being written; empty between writes.
     gathered: Vec<Chunk>,
-    /// What the slot has yet to hear of.
+    /// Work that has not been reported to the slot yet.
     done: Done,
 }
 
@@ -61,7 +61,7 @@ impl Writer {
                 Some(Parcel::Bytes(to, chunk)) if to == session.number() && writes => {
                     self.deliver(session, chunk);
                 }
-                // For the next session: this one has ended meanwhile.
+                // For the next session, so this one has ended.
                 Some(Parcel::Bytes(to, chunk)) if to > session.number() => {
                     self.next = Some(Parcel::Bytes(to, chunk));
                 }
@@ -71,7 +71,7 @@ impl Writer {
         }
     }
 
-    /// The next parcel; `None` at the deadline.
+    /// Receives the next item of the inbox; `None` at the deadline.
     fn take(&mut self, deadline: Option<Instant>) -> Option<Parcel> {
         if let Some(parcel) = self.next.take() {
             return Some(parcel);
@@ -98,10 +98,10 @@ impl Writer {
         self.write(session);
         self.done.messages += self.gathered.len();
         self.done.weight += self.gathered.iter().map(Chunk::weight).sum::<usize>();
-        self.gathered.clear(); // returns the buffers, before their room is given back
+        self.gathered.clear(); // returns the buffers before their room is released
     }
 
-    /// Writes the gathered chunks. After an error nothing more is written for the session: a stream must have no hole.
+    /// Writes the gathered chunks. After an error nothing more is written for the session: the stream must have no gap.
     fn write(&mut self, session: &Assignment) {
         let mut first = 0;
         let mut progress = Instant::now();
@@ -128,7 +128,7 @@ impl Writer {
                     failures = 0;
                 }
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-                // On Unix also if the acceptor is looking at the connection at this moment.
+                // On Unix, also if the acceptor is peeking at the connection.
                 Err(e) if is_timeout(&e) => thread::yield_now(),
                 Err(_) if repeats => {
                     failures += 1;
@@ -142,7 +142,7 @@ impl Writer {
         }
     }
 
-    /// Discards what is left in the inbox for a session that has ended. Nothing more is accepted for it.
+    /// Discards the messages left in the inbox for a session that has ended. No more are accepted for it.
     fn discard(&mut self, session: u64) {
         while let Some(parcel) = self.next.take().or_else(|| self.inbox.try_recv().ok()) {
             match parcel {

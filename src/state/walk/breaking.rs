@@ -44,7 +44,7 @@ impl Break {
                 machine.session_timeout = None;
             }
             (Break::EndsUnheard, Call::Meet) => machine.latest.began -= Duration::from_secs(1),
-            (Break::UnheardNeverGone, Call::Next) if machine.is_unheard() => {
+            (Break::UnheardNeverGone, Call::Next) if machine.is_unstarted() => {
                 machine.latest.moved += NEVER;
             }
             _ => {}

@@ -173,7 +173,7 @@ impl World {
 
     /// The application has not asked for the latest session, whether or not that is live.
     pub(super) fn was_unasked(&self) -> bool {
-        self.machine.read_on_demand && self.machine.is_unheard()
+        self.machine.read_on_demand && self.machine.is_unstarted()
     }
 
     /// Nothing but the next session moves the time from which the session timeout counts.
