@@ -241,7 +241,7 @@ fn resets() {
     nothing_left();
 }
 
-/// Clients are replaced, also during a write to them. No client gets another one's bytes.
+/// Clients are replaced, even during a write to them. No client gets another client's bytes.
 fn replace() {
     let server = opts().busy(Busy::Replace).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
@@ -590,7 +590,7 @@ fn refuse() {
     nothing_left();
 }
 
-/// `stop` goes on reading from a client that backpressure had blocked when its session ended, so the client gets its answer.
+/// `stop` keeps reading from a client that backpressure had blocked when its session ended, so the client gets its answer.
 fn held_back() {
     let server = opts().buffer_size(1).depth(1).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
@@ -778,7 +778,7 @@ fn accounting() {
     nothing_left();
 }
 
-/// `stop` goes on reading from a client that keeps moving bytes, so the client gets its answer.
+/// `stop` keeps reading from a client that keeps reading or sending, so the client gets its answer.
 fn stop_whole() {
     let server =
         opts().depth(1 + rnd(2) as usize).buffer_size(1 + rnd(4) as usize).bind("127.0.0.1:0").unwrap();
@@ -854,7 +854,7 @@ fn stop_whole() {
     nothing_left();
 }
 
-/// The same, but `stop` may come before the reader has taken the client over.
+/// The same, but `stop` may be called before the reader has begun to serve the client.
 fn stop_untaken() {
     let server = opts().depth(1).buffer_size(4).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
@@ -1133,8 +1133,8 @@ fn chaos() {
     signals_balance(signals);
 }
 
-/// The application ends a session several times. It receives one end, and the session of the next client is not ended by a
-/// leftover of these calls.
+/// The application ends a session several times. It receives one end, and none of these calls ends the session of the next
+/// client.
 fn finish_twice() {
     let server =
         opts().depth(1 + rnd(2) as usize).buffer_size(1 + rnd(4) as usize).bind("127.0.0.1:0").unwrap();
@@ -1276,7 +1276,7 @@ fn behind_half_close() {
     nothing_left();
 }
 
-/// A session ends before the reader has taken it over, because the reader was waiting for room. Its client gets the
+/// A session ends before the reader has begun to serve it, because the reader was waiting for room. Its client gets the
 /// answer.
 fn untaken() {
     let server = opts().depth(1).buffer_size(1 + rnd(4) as usize).bind("127.0.0.1:0").unwrap();
@@ -1422,8 +1422,8 @@ fn room_notified() {
     nothing_left();
 }
 
-/// Connects, and is greeted by the application. With eager timers the acceptor may lose patience, and refuse the client
-/// before it has seen that the one before has left; then it tries again.
+/// Connects, and is greeted by the application. With eager timers the acceptor may time out and refuse the client before it
+/// has seen that the previous one has left; then the client tries again.
 fn served_again(addr: SocketAddr, k: usize) -> TcpStream {
     for _ in 0..100 {
         let mut c = TcpStream::connect(addr).unwrap();
@@ -1436,7 +1436,7 @@ fn served_again(addr: SocketAddr, k: usize) -> TcpStream {
     }
     panic!("client {k} is never served")
 }
-/// What a client does last: nothing, it sends a byte, with or without waiting for the echo, or it closes its side.
+/// The last action of a client: it does nothing, sends a byte, with or without waiting for the echo, or closes its side.
 fn say_something(c: &mut TcpStream) {
     match rnd(4) {
         0 => {}
@@ -1683,14 +1683,14 @@ fn read_on_demand() {
     let mut server = opts().busy(any_policy()).read_on_demand(true).bind("127.0.0.1:0").unwrap();
     let (addr, signals) = (server.local_addr(), server.signal());
     let sent = std::sync::Arc::new(AtomicBool::new(false));
-    let told = sent.clone();
+    let flag = sent.clone();
     let client = thread::spawn(move || {
         let mut c = TcpStream::connect(addr).unwrap();
         c.write_all(b"abcd").unwrap();
         if rnd(2) == 0 {
             let _ = c.shutdown(Shutdown::Write);
         }
-        told.store(true, Ordering::SeqCst);
+        flag.store(true, Ordering::SeqCst);
         rest(&mut c)
     });
     let session = server.accept().unwrap();
@@ -1733,8 +1733,8 @@ fn read_on_demand() {
     nothing_left();
 }
 
-/// Whatever comes at the very instant at which a timeout passes is in time: bytes or a FIN of the client, also if the reader
-/// comes to them later, an answer, and an `extend`. A client that is silent loses the slot a moment later.
+/// Events at the very instant at which a timeout passes are in time: bytes or a FIN of the client, even if the reader
+/// reaches them later, an answer, and an `extend`. A silent client loses the slot after the grace period.
 fn deadline_met() {
     let (time, moment) = (ms(80), ms(10));
     let late = ms([0, 5, 10, 25][rnd(4) as usize]);
@@ -1755,7 +1755,7 @@ fn deadline_met() {
         for _ in 0..3 {
             thread::sleep(time);
             c.write_all(b"x").expect("the session lasts");
-            thread::sleep(late); // now the time begins anew
+            thread::sleep(late); // now the timeout restarts
         }
         let closes = rnd(2) == 0;
         if closes {
@@ -1802,8 +1802,8 @@ fn deadline_met() {
     nothing_left();
 }
 
-/// With `read_on_demand`, clients leave without a word before anyone asks for their bytes, some before the outbox has room
-/// for them. The next client is served at the first attempt, once the application has had its time to ask.
+/// With `read_on_demand`, clients leave without sending anything before the application asks for their bytes, some before the
+/// outbox has room for them. The next client is served at the first attempt, once the application has had time to ask.
 fn unasked() {
     let policy = match rnd(3) {
         0 => Busy::Drop,
@@ -1841,7 +1841,7 @@ fn unasked() {
     if exact_time() {
         assert!(start.elapsed() <= 3 * ms(250), "newcomers had to wait for {:?}", start.elapsed());
     }
-    // The application comes at last. The last client leaves, too, so every session has an end.
+    // At last the application receives. The last client leaves, too, so every session has an end.
     loop {
         match server.outbox().recv_timeout(ms(10)) {
             Ok(m) => o.see(&m),
@@ -1854,7 +1854,7 @@ fn unasked() {
 }
 
 /// The same without a newcomer: the writer notices that the client has left. Bytes before its FIN are kept for the close
-/// timeout, or as long as the application says that it is still at work.
+/// timeout, or as long as the application calls `extend`.
 fn unasked_timed() {
     let (close, moment) = (ms(80), ms(10));
     let options = opts().busy(any_policy()).depth(1).close_timeout(close);
@@ -2007,7 +2007,7 @@ fn strangers() {
 /// A client closes and connects again at once, while others are refused. It is served at the first attempt.
 fn reconnect_refusals() {
     let policy = if rnd(2) == 0 { Busy::Drop } else { Busy::tell("no") };
-    let told = if let Busy::Tell(message) = &policy { message.clone() } else { vec![] };
+    let expected = if let Busy::Tell(message) = &policy { message.clone() } else { vec![] };
     let server = opts().busy(policy).depth(2).bind("127.0.0.1:0").unwrap();
     let (addr, ctl, signals) = (server.local_addr(), server.control(), server.signal());
     let app = thread::spawn(move || {
@@ -2023,7 +2023,7 @@ fn reconnect_refusals() {
     for k in 0..3 {
         let mut c = served_again(addr, k);
         for _ in 0..1 + rnd(2) {
-            assert_eq!(rest(&mut TcpStream::connect(addr).unwrap()).0, told, "a second client");
+            assert_eq!(rest(&mut TcpStream::connect(addr).unwrap()).0, expected, "a second client");
         }
         say_something(&mut c);
         log(|| format!("client {k} closes"));
@@ -2035,7 +2035,7 @@ fn reconnect_refusals() {
     nothing_left();
 }
 
-/// Errors that the connection survives end no session, no matter which thread meets them. A reset still does.
+/// Errors that the connection survives end no session, no matter which thread gets them. A reset still does.
 fn survived_errors() {
     let mut options = opts().depth(1 + rnd(2) as usize).read_on_demand(rnd(2) == 0);
     if exact_time() {
@@ -2051,7 +2051,7 @@ fn survived_errors() {
             thread::sleep(ms(rnd(3) as u64 * 25));
             line.disturb_peer(std::io::ErrorKind::HostUnreachable);
             if rnd(2) == 0 {
-                // The acceptor looks at the connection, too.
+                // The acceptor peeks at the connection, too.
                 drop(TcpStream::connect(addr).unwrap());
             }
         }
@@ -2160,8 +2160,8 @@ fn drain() {
     nothing_left();
 }
 
-/// A lent connection: its holder never meets a non-blocking socket or a timeout, whoever looks at the server meanwhile, and
-/// sees the end whoever ends the session.
+/// A lent connection: its holder never gets a non-blocking socket or a timeout, even while newcomers connect, and sees the
+/// end of the session, no matter what ends it.
 fn lent() {
     let options = opts().busy(any_policy()).read_on_demand(true).handover(ms([0, 1000][rnd(2) as usize]));
     let mut server = options.bind("127.0.0.1:0").unwrap();

@@ -61,7 +61,7 @@ pub fn dump(lines: usize) {
         println!("    {line}")
     }
 }
-/// A field of everything that is counted in `World::alive`, to find leaks.
+/// A field of all objects that are counted in `World::alive`, to find leaks.
 #[derive(Debug)]
 struct Alive(Arc<RealU64>);
 impl Alive {

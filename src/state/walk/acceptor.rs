@@ -13,16 +13,16 @@ use crate::state::accepting::{Meeting, Patience};
 use crate::state::effects::Close;
 use crate::values::seen::Seen;
 
-/// Where the acceptor is: what it does next.
+/// The acceptor's position in its loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Under `Busy::Wait`: looks at the live connection, and keeps the client in hand until no other is served.
+    /// Under `Busy::Wait`: peeks at the live connection, and waits with its client until no other is served.
     Look(usize),
     WaitUntilFree(usize),
     /// Under `Busy::Refuse`: waits for the new listener.
     Fetch,
     Accept,
-    /// A client has met a live session, and waits for the slot.
+    /// A newcomer waits for the slot of a live session.
     Meet(usize),
     /// Under `Busy::Replace`: ends the live session.
     Replace(usize),
@@ -36,9 +36,9 @@ pub(super) enum At {
 pub(super) struct Acceptor {
     pub(super) at: At,
     pub(super) listener: bool,
-    /// What it has seen of the live connection, while a client waits for the slot.
+    /// What it has seen when it peeked at the live connection, while a newcomer waits for the slot.
     pub(super) seen: Seen,
-    /// How far it has come with a look, which is one step but for a break.
+    /// The progress of a peek, which is one step unless a break splits it.
     look: Look,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Acceptor {
 enum Look {
     #[default]
     None,
-    /// It looks without the lock, at a connection that was unread or open.
+    /// It peeks without the lock, at a connection that was unread or open.
     Begun(bool, bool),
     Done(Seen),
 }
@@ -66,7 +66,7 @@ impl Acceptor {
     }
 }
 
-/// As in a quiet time or, without grace, in a storm of refusals.
+/// With grace, as in a quiet time; without, as in a burst of refusals.
 pub(super) fn patience(rules: &Rules) -> Patience {
     let present = if rules.config.grace { Duration::from_micros(500) } else { Duration::ZERO };
     Patience { leaving: Duration::from_secs(1), unread: Duration::from_millis(5), present }
@@ -77,7 +77,7 @@ impl World {
     pub(super) fn acceptor_times(&self, times: &mut Vec<When>) {
         match self.acceptor.at {
             At::Meet(_) if self.is_asleep(SELF) => {
-                // It looks often whether the reader has come to what was unread.
+                // It checks often whether the reader has read the unread data.
                 times.extend(Some(When::Now).filter(|_| self.acceptor.seen == Seen::Data));
                 times.extend([When::Soon, When::Far]);
             }
@@ -171,7 +171,7 @@ impl World {
         }
     }
 
-    /// The client has met a live session, perhaps one whose client is leaving.
+    /// A newcomer finds a live session, whose client may be leaving.
     fn meet(&mut self, rules: &Rules, client: usize, when: When) -> Checked {
         let seen = match self.acceptor_looks(rules) {
             Some(seen) => seen,
@@ -199,7 +199,7 @@ impl World {
         self.carry_out(rules, SELF)
     }
 
-    /// Looks at the live connection; `None` if that takes another step, because of a break.
+    /// Peeks at the live connection; `None` if that takes another step, because of a break.
     fn acceptor_looks(&mut self, rules: &Rules) -> Option<Seen> {
         let by_steps = rules.breaks(Break::LooksWithoutTheLock) && self.slot.connection;
         let seen = match std::mem::take(&mut self.acceptor.look) {
@@ -221,7 +221,7 @@ impl World {
         }
     }
 
-    /// The application has had time to ask for it. (After a look that was not under the lock it may have left since.)
+    /// The application has had time to ask for it. (If the peek was not under the lock, the client may have left since.)
     fn has_left_unasked(&self, rules: &Rules, when: When) -> bool {
         let left = self.clients[self.facts[self.begun].client].upcoming() == Came::Fin;
         let late = when >= When::Far || self.facts[self.begun].heard;

@@ -1,4 +1,4 @@
-//! The application's thread, step by step: what it does of its own accord, and with what it receives from the outbox.
+//! The application's thread, step by step: its own actions, and its reactions to messages from the outbox.
 
 use super::breaks::{Break, Call};
 use super::checks::{Check, Checked};
@@ -10,19 +10,19 @@ use crate::state::account::Output;
 use crate::state::lending::NotLent;
 use crate::state::phase::Event;
 
-/// Where the application is: what it does next.
+/// The application's position in its loop.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum At {
     /// Polls the outbox, drops the end that it holds, or does something else.
     #[default]
     Poll,
-    /// The outbox was empty, or there was a wake-up in it: asks the slot.
+    /// The outbox was empty, or held a wake-up: asks the slot.
     Look { woken: bool },
     /// Waits for an item.
     Receive,
     /// Waits for room in the inbox.
     Send(Offered),
-    /// Has lent its session's connection, and waits for the holder to be done with it.
+    /// Has passed its session's connection to a holder, and waits until the holder is done with it.
     Lent(usize),
     /// Has dropped its session, and finishes it.
     Finish(usize),
@@ -30,7 +30,7 @@ pub(super) enum At {
     WaitUntilEnded(usize),
     /// Has dropped the outbox, and stops the server.
     Stop,
-    /// The outbox has ended.
+    /// The outbox is disconnected.
     Done,
 }
 
@@ -39,13 +39,13 @@ pub(super) struct Application {
     pub(super) at: At,
     /// The session whose `Connected` it has received, and not its end; 0 for none.
     pub(super) open: usize,
-    /// A `Connected` that came before the end of the previous session was returned.
+    /// A `Connected` that was taken out of the channel before the end of the previous session was returned.
     pub(super) held: usize,
-    /// The slot has said that nothing more of the open session comes into the channel.
+    /// The slot has said that nothing more of the open session will come into the channel.
     pub(super) told: bool,
     /// The `End` that it holds.
     pub(super) end: usize,
-    /// How often it may still do something.
+    /// How many more actions it may take.
     times: u8,
 }
 
@@ -146,7 +146,7 @@ impl World {
         self.carry_out(rules, SELF)
     }
 
-    /// Lends the connection of a session, if it can be.
+    /// Lends the connection of a session, if possible.
     fn lend(&mut self, rules: &Rules, session: usize) -> Checked {
         let now = rules.base;
         let refused = self.machine.may_lend(session as u64).err();

@@ -1,4 +1,4 @@
-//! How a break changes the machine: before a step, after it, or in what the step wants done.
+//! How a break changes the machine: before a step, after it, or in the effects of the step.
 
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use crate::state::phase::{Event, Phase};
 /// Longer than a walk.
 const NEVER: Duration = Duration::from_secs(10_000 * 3600);
 
-/// The session that was live is not any more.
+/// The session was live and is no longer.
 fn has_ended(before: &Machine, machine: &Machine) -> bool {
     before.is_busy() && !machine.is_busy()
 }
 
 impl Break {
-    /// Changes what a step finds.
+    /// Changes the machine before a step.
     pub(super) fn before(self, call: Call, machine: &mut Machine) {
         match (self, call) {
             (Break::LateBytesTaken, Call::Received) => machine.reader.session = machine.latest.number,
@@ -51,7 +51,7 @@ impl Break {
         }
     }
 
-    /// Changes what a step leaves.
+    /// Changes the machine after a step.
     pub(super) fn after(self, call: Call, before: &Machine, machine: &mut Machine) {
         let now = machine.latest.began;
         match (self, call) {
@@ -141,7 +141,7 @@ impl Break {
         }
     }
 
-    /// Changes what is carried out.
+    /// Changes the effects of a step.
     pub(super) fn effects(self, effects: &mut Effects, machine: &Machine) {
         let release = effects.ended.is_none() && effects.close == Some(Close::Whole);
         match self {

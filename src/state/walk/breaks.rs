@@ -1,4 +1,4 @@
-//! Deliberate breaks: what the walk must notice.
+//! Deliberate breaks, which the walk must notice.
 //!
 //! The product knows nothing of them. A break is applied by the world, around a step of the machine: it changes the machine
 //! before or after the step, or what the step wants done, as the broken code would have left them. Some breaks are of the
@@ -31,7 +31,7 @@ pub(super) enum Call {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Break {
-    // What a step wants done is not done, or something else is.
+    // An effect of a step is not carried out, or another one is.
     WriterNotWoken,
     ApplicationNotWoken,
     RoomNotNotified,
@@ -91,7 +91,7 @@ pub(super) enum Break {
     LentIsIdle,
     LentIsNotTakenBack,
 
-    // A thread does not do its part.
+    // A thread omits a part of the protocol.
     ReadErrorTakenForFin,
     EndedNotAnnounced,
     FailedWriteForgotten,

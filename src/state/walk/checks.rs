@@ -1,4 +1,4 @@
-//! What must hold, and the checks of it in each state. What must hold at a certain step is checked where that step is.
+//! The invariants, and their checks in each state. Conditions of a single step are checked in the file of that step.
 
 use super::acceptor::At as AcceptorAt;
 use super::application::At as ApplicationAt;
@@ -11,96 +11,96 @@ use super::writer::At as WriterAt;
 use crate::state::machine::Awaited;
 use crate::state::phase::Phase;
 
-/// What has been violated.
+/// The invariants. A failure names the one that was violated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Check {
     /// One session is live at a time.
     OneLive,
     /// The busy flag says whether a session is live.
     BusyFlag,
-    /// Bytes reach their own session only ...
+    /// Bytes reach only their own session.
     Apart,
-    /// ... in order, and none is lost or doubled.
+    /// Bytes arrive in order, and none is lost or duplicated.
     InOrder,
-    /// The end of a session is told after its last byte, and nothing of it comes later.
+    /// The application receives the end of a session after its last byte, and nothing of the session later.
     ToldTooSoon,
     /// Each session that is announced has one end, before the next one is announced.
     OneEnd,
-    /// A session is announced, unless the next one begins before the reader comes to it.
+    /// A session is announced, unless the next one begins before the reader reaches it.
     Announced,
-    /// What was accepted is the sum of what the report calls sent and discarded.
+    /// The bytes accepted are the sum of `sent` and `discarded` in the report.
     SentAndDiscarded,
     /// `sent` counts for its own session only.
     CountedElsewhere,
-    /// What the reader has handed over is what the report calls received.
+    /// The bytes that the reader has delivered are `received` in the report.
     Received,
     /// Nothing is accepted after the end or the half-close.
     AcceptedAfterEnd,
     /// Nothing is refused while the session is open, or while there is room.
     RefusedThoughOpen,
-    /// What is sent to nobody in particular is for the session at the call.
+    /// Unaddressed bytes go to the session that is live at the call, or to the next one.
     Addressee,
-    /// The messages in the inbox and with the writer have room.
+    /// The account has room for the messages in the inbox and with the writer.
     NoRoom,
-    /// What is left in the inbox for a session that has ended is dropped, also while nobody is connected.
+    /// Messages left in the inbox for a session that has ended are dropped, even while nobody is connected.
     Leftovers,
     /// After a failed write nothing more is written.
     WroteOn,
-    /// The client is sent a FIN only after everything that was accepted for it.
+    /// The client gets a FIN only after all bytes accepted for it.
     FinTooSoon,
     /// A finished session is not cut.
     CutShort,
-    /// Only a client that has sent its FIN, of which everything was read, is complete.
+    /// A session is complete only if its client has sent a FIN and everything before it was read.
     FalselyComplete,
-    /// A session ends for the reason that its report gives.
+    /// The report gives the true reason for the end.
     WithoutCause,
-    /// Of a client that is ended as idle nothing has arrived.
+    /// If a session ends as idle, no unread bytes of its client have arrived.
     NotIdle,
-    /// A client that is ended as gone has left, or has sent something that nobody wants.
+    /// If a session ends as gone, its client has left, or has sent bytes that the application does not ask for.
     NotGone,
-    /// Before a timeout ends a session, the reader and the application have a moment.
+    /// Before a timeout ends a session, the reader and the application have a grace period.
     NoMoment,
-    /// A client that takes no byte for the idle timeout is not waited for, whatever else is in doubt.
+    /// A client that reads no byte for the idle timeout is timed out, even while another timeout is in doubt.
     StillStalled,
-    /// A session is not longer than the session timeout.
+    /// A session does not last longer than the session timeout.
     Overtime,
-    /// `extend` counts as a movement of the session for which it is called.
+    /// `extend` restarts the timeouts of the session for which it is called.
     NotExtended,
-    /// A client for which nobody has asked loses the slot when it leaves.
+    /// If the application has not asked for a client's bytes, the client loses the slot when it leaves.
     LeftUnasked,
-    /// A broken connection is not a movement.
+    /// A break of the connection does not count as activity.
     Moved,
-    /// The client sees the end when the slot is free ...
+    /// When the client sees the end, the slot is free.
     SeenBeforeFree,
-    /// ... and under `Busy::Refuse` the port is open.
+    /// When the client sees the end under `Busy::Refuse`, the port is open.
     SeenBeforePort,
     /// The port is closed during a session under `Busy::Refuse`.
     PortOpen,
-    /// The slot is free when the signal says that the session has ended.
+    /// When the end is signalled, the slot is free.
     SignalBeforeFree,
     /// Nothing is read before the application has asked for it.
     NotAsked,
-    /// A connection is lent before anything was read from it or accepted for it ...
+    /// A connection is lent only before anything was read from it or accepted for it.
     LentTooLate,
-    /// ... is left alone from then on ...
+    /// The server does not touch a lent connection.
     Touched,
-    /// ... and is shut down at the end, also for its holder.
+    /// At the end a lent connection is shut down, also for its holder.
     NotTakenBack,
-    /// Of a connection that is over the bytes are left unread, which makes the close a reset.
+    /// Bytes on a connection that is over are left unread, so the close is a reset.
     ReadsOn,
-    /// Only a session whose slot a newcomer waits for is awaited.
+    /// A session is awaited only if a newcomer waits for its slot.
     Awaited,
     /// A second stop or drain does not extend the time of the first.
     StopExtended,
-    /// A server that drains accepts nobody more ...
+    /// A draining server accepts no more clients.
     AcceptedAfterDrain,
-    /// ... goes on with its client for a while ...
+    /// A draining server serves its client for a while.
     StoppedTooSoon,
-    /// ... and stops when that has left.
+    /// A draining server stops when its client has left.
     NotStopped,
-    /// Nobody sleeps who, asked again, would not wait.
+    /// No thread sleeps that would not wait if it asked again.
     Sleeps(Thread),
-    /// From each state everything can come to its end.
+    /// An end can be reached from each state.
     Stuck,
 }
 
@@ -139,14 +139,14 @@ impl World {
         Ok(())
     }
 
-    /// Between two sessions the writer has dropped everything that is not for the next one.
+    /// Between two sessions, the writer has dropped everything that is not for the next one.
     fn check_leftovers(&self) -> Checked {
         let between = self.writer.at == WriterAt::Attend && self.is_asleep(Thread::Writer);
         let late = |parcel: &Parcel| matches!(parcel, Parcel::Byte(to, _) if *to <= self.writer.session);
         require(!between || !self.inbox.iter().any(late), Check::Leftovers)
     }
 
-    /// Everything has come to its end: nothing happens any more, unless a client connects.
+    /// Whether this is an end: nothing more happens unless a client connects.
     pub(super) fn is_done(&self, rules: &Rules) -> bool {
         let threads = if self.stopped {
             self.reader.at == ReaderAt::Exited

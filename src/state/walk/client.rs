@@ -2,18 +2,18 @@
 
 use super::config::{Config, Manners};
 
-/// Where a client is.
+/// The state of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Place {
     Away,
     /// It has connected, and the server has not decided yet.
     Waiting,
-    /// In this session.
+    /// It has this session.
     Served(usize),
     Refused,
 }
 
-/// A reset by the client. The kernel reports it once, to whichever call meets it first.
+/// A reset by the client. The kernel reports it once, to the first call that fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Reset {
     No,
@@ -26,22 +26,22 @@ pub(super) struct Client {
     pub(super) place: Place,
     /// How many bytes it may still send.
     may_send: u8,
-    /// How many of its bytes are sent, and how many of these the server has read.
+    /// How many bytes it has sent, and how many of these the server has read.
     pub(super) sent: u8,
     pub(super) read: u8,
-    /// Its FIN is sent.
+    /// It has sent its FIN.
     pub(super) fin: bool,
-    /// It has closed its connection, and reads no more.
+    /// It has closed its connection and does not read any more.
     closed: bool,
     pub(super) reset: Reset,
-    /// Bytes that the kernel has taken for it, and it has not read. Counted only for slow clients.
+    /// Bytes that the kernel has accepted for it and it has not read. Counted only for slow clients.
     unread: u8,
-    /// The server has shut its own direction down, and both.
+    /// Whether the server has shut down its own direction, and both.
     pub(super) half_shut: bool,
     pub(super) shut: bool,
 }
 
-/// What a client does.
+/// The actions of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Move {
     Connect,
@@ -52,7 +52,7 @@ pub(super) enum Move {
     Reset,
 }
 
-/// What a call on the server's side of the socket returns.
+/// The result of a call on the server's side of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Came {
     Byte(u8),
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// What it can do now.
+    /// The actions that are possible now.
     pub(super) fn moves(&self, config: &Config, port_open: bool) -> Vec<Move> {
         let mut moves = Vec::new();
         match self.place {
@@ -132,7 +132,7 @@ impl Client {
         }
     }
 
-    /// What a read of the server's returns now, without taking it.
+    /// What a read by the server would return now.
     pub(super) fn upcoming(&self) -> Came {
         if self.shut {
             Came::Fin
@@ -157,7 +157,7 @@ impl Client {
         came
     }
 
-    /// Whether a reset has come that nobody was told of. Takes it.
+    /// Takes a pending reset that no call has reported yet. Returns whether there was one.
     pub(super) fn take_reset(&mut self) -> bool {
         let pending = self.reset == Reset::Pending;
         if pending {
@@ -166,7 +166,7 @@ impl Client {
         pending
     }
 
-    /// The server writes so many bytes. Returns how many the kernel takes; `None` for an error.
+    /// The server writes this number of bytes. Returns how many the kernel accepts; `None` for an error.
     pub(super) fn write(&mut self, count: usize, config: &Config) -> Option<usize> {
         if self.reset != Reset::No || self.half_shut || self.shut {
             self.take_reset();
@@ -187,7 +187,7 @@ impl Client {
         *self = Client { shut: true, place: self.place, ..Client::new(0) };
     }
 
-    /// It will do nothing more, and nothing of it is left.
+    /// Whether it will do nothing more, and none of its bytes are left.
     pub(super) fn is_gone(&self) -> bool {
         self.shut || self.place == Place::Refused
     }

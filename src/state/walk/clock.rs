@@ -1,7 +1,7 @@
-//! Time, and the looks at the connection before the clock ends a session; what the writer and the acceptor see there.
+//! Time, and what the writer and the acceptor see when they peek at the connection before a timeout ends a session.
 //!
 //! Between two steps all times are one of three: the past, in which a byte has moved last; the present, at which steps
-//! happen; and the end of the moment that the clock grants before it ends a session. A byte that moves takes that moment back.
+//! happen; and the end of the grace period before a timeout ends a session. A byte that moves cancels that period.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::values::seen::Seen;
 use crate::values::signal::{Reason, Report};
 
 impl Rules {
-    /// When everything that has happened has happened. Less than the shortest silence ago.
+    /// The time of all past events. Less than the shortest silence ago.
     pub(super) fn past(&self) -> Instant {
         self.base - Duration::from_millis(20)
     }
@@ -27,7 +27,7 @@ impl Rules {
         self.base - Duration::from_secs(1)
     }
 
-    /// The end of the moment: later than what is due since the past, but not than what is due since now.
+    /// The end of the grace period: later than timeouts that began in the past, but not than those that begin now.
     fn moment(&self) -> Instant {
         self.base + IDLE - Duration::from_millis(10)
     }
@@ -43,7 +43,7 @@ impl World {
         self.look_as(rules, (self.machine.is_unread(), self.machine.is_open() || lent))
     }
 
-    /// A copy of `View::look`.
+    /// As `look`, with these answers of `is_unread` and `is_open`.
     pub(super) fn look_as(&mut self, rules: &Rules, (is_unread, is_open): (bool, bool)) -> Seen {
         let facts = &mut self.facts[self.begun];
         facts.touched |= facts.lent && !facts.ended && (is_unread || is_open);
@@ -70,7 +70,7 @@ impl World {
 
     /// A copy of `State::look_for_the_reader`.
     pub(super) fn look_for_the_reader(&mut self, rules: &Rules) -> Option<Seen> {
-        // Only at its own session's connection: the next one's reset would be lost.
+        // Only at its own session's connection; otherwise a reset of the next one would be lost.
         let latest = self.writer.session == self.begun || rules.breaks(Break::ResetOfTheNextTaken);
         if !self.slot.connection || !latest {
             return None;
@@ -82,7 +82,7 @@ impl World {
         Some(Seen::Broken).filter(|_| found && !rules.breaks(Break::ResetForgotten))
     }
 
-    /// The look that the clock has asked for.
+    /// The peek that a timeout requires.
     pub(super) fn look_for_the_clock(&mut self, rules: &Rules) -> Seen {
         if rules.breaks(Break::NoLook) {
             return Seen::Nothing;
@@ -95,8 +95,8 @@ impl World {
         }
     }
 
-    /// The writer has asked about its session, with the machine `before`, while a write was `blocked` since then. Has the clock
-    /// been fair?
+    /// The writer has asked about its session; `before` is the machine at that time, and a write was `blocked` since then. Checks
+    /// that no timeout was unfair.
     pub(super) fn check_clock(
         &mut self,
         rules: &Rules,
@@ -128,7 +128,7 @@ impl World {
         }
         let timed_out = match self.machine.latest.phase.reason() {
             Some(Reason::Idle | Reason::Stalled | Reason::Gone) => true,
-            // By the clock: there was nothing to finish or to stop.
+            // By a timeout: there was nothing to finish or to stop.
             Some(Reason::Reset) => {
                 before.latest.phase == Phase::WriteFailed && !self.facts[self.begun].closed
             }
@@ -140,7 +140,7 @@ impl World {
         Ok(())
     }
 
-    /// Without a stop, a server stops when it was drained and its client has left. (For the end of the time, see `check_clock`.)
+    /// Without a call of `stop`, a server stops if it drains and its client has left. (For the end of its time, see `check_clock`.)
     pub(super) fn check_drain(&mut self) -> Checked {
         let left = self.begun == 0 || self.facts[self.begun].ended;
         let stops = self.machine.is_stopping();
@@ -154,7 +154,7 @@ impl World {
         Ok(())
     }
 
-    /// A timeout has ended the latest session: not one whose client is only waiting to be read.
+    /// A timeout has ended the latest session. Its client must not have unread bytes.
     pub(super) fn check_timeout(&self, report: &Report) -> Checked {
         let upcoming = self.clients[self.facts[self.begun].client].upcoming();
         let arrived = !report.complete && matches!(upcoming, Came::Byte(_) | Came::Fin);
@@ -164,19 +164,19 @@ impl World {
         if report.reason == Reason::Gone && !report.complete && !arrived {
             return Err(Check::NotGone);
         }
-        // Nobody has asked for it, and it has left: that is known, and need not be guessed from the time.
+        // Its bytes were not asked for, and it has left: this was seen, and is not concluded from the time.
         if report.reason == Reason::Gone && self.was_unasked() && arrived && upcoming == Came::Fin {
             return Err(Check::LeftUnasked);
         }
         Ok(())
     }
 
-    /// The application has not asked for the latest session, whether or not that is live.
+    /// Whether the application has yet to ask for the bytes of the latest session, live or not.
     pub(super) fn was_unasked(&self) -> bool {
         self.machine.read_on_demand && self.machine.is_unstarted()
     }
 
-    /// Nothing but the next session moves the time from which the session timeout counts.
+    /// Only the next session changes the time at which the session timeout begins.
     pub(super) fn check_beginning(&self, rules: &Rules, begun: usize) -> Checked {
         let began = [rules.past(), rules.long_ago()];
         if self.begun == begun && !began.contains(&self.machine.latest.began) {
@@ -185,7 +185,7 @@ impl World {
         Ok(())
     }
 
-    /// A thread looks at the connection long after the other steps: then the application has had time to ask for the client.
+    /// A thread peeks at the connection long after the other steps, so the application has had time to ask for the client's bytes.
     pub(super) fn pass_time(&mut self, rules: &Rules, when: When) {
         if self.machine.is_unasked() && when >= When::Far {
             self.facts[self.begun].heard = true;
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// Brings all times back to the past. What matters is whether the clock has granted its moment since a byte has moved.
+    /// Sets all times back to the past. Only one fact matters: whether a grace period has been granted since a byte moved.
     pub(super) fn forget_times(&mut self, rules: &Rules) {
         let is_busy = self.machine.is_busy();
         self.facts[self.begun].heard &= self.machine.is_unasked();

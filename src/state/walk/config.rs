@@ -1,4 +1,4 @@
-//! What one walk has in it: the clients and what they do, the settings of the server, and what the application does.
+//! The settings of one walk: the clients and their behaviour, the options of the server, and the actions of the application.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +15,21 @@ pub(super) enum Policy {
     Refuse,
 }
 
-/// What the application's threads may do beside receiving messages and dropping the `End`.
+/// What the application's threads may do besides receiving messages and dropping the `End`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Act {
-    /// Send a message to the session that is open, by `try_send` or by `send`.
+    /// Send a message to the open session, by `try_send` or by `send`.
     TryReply,
     Reply,
-    /// Send a message to whoever is connected or, if nobody is, to the next client.
+    /// Send a message to the current client or, if nobody is connected, to the next one.
     TrySend,
     Send,
     HalfClose,
     Finish,
     Abort,
-    /// Drop a `Session`: it wants nothing more of the client, and finishes.
+    /// Drop a `Session`: ignore the rest of the client's bytes, and finish.
     Leave,
-    /// `Session::extend`: it is still at work.
+    /// `Client::extend`: it is still working.
     Extend,
     /// `Session::close`: finish, and wait for the end.
     Close,
@@ -45,7 +45,7 @@ pub(super) enum Act {
 pub(super) enum Manners {
     /// It closes its side, and still reads.
     HalfCloses,
-    /// It closes its connection: what it is sent from now on is answered by a reset.
+    /// It closes its connection: further bytes sent to it are answered by a reset.
     Closes,
     /// It resets its connection.
     Resets,
@@ -55,23 +55,23 @@ pub(super) enum Manners {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Config {
     pub(super) name: &'static str,
-    /// How many clients there are, each of which connects once, and how many bytes each of them may send.
+    /// The number of clients, each of which connects once, and how many bytes each may send.
     pub(super) clients: usize,
     pub(super) bytes: u8,
     pub(super) manners: &'static [Manners],
     /// The kernel takes one byte for a client; the next one must wait until the client has read it.
     pub(super) slow_clients: bool,
     pub(super) policy: Policy,
-    /// A newcomer waits for news of a client that is leaving.
+    /// A newcomer waits for a sign that the client is leaving.
     pub(super) grace: bool,
     pub(super) read_on_demand: bool,
-    /// Which timeouts there are: the idle timeout, the close timeout and the session timeout.
+    /// Whether there is an idle timeout, a close timeout and a session timeout.
     pub(super) idle: bool,
     pub(super) close: bool,
     pub(super) session: bool,
-    /// The application may stand still. Its clients leave all the same.
+    /// The application may be paused. Its clients still leave.
     pub(super) stalls: bool,
-    /// What the application may do, and how often in all.
+    /// What the application may do, and how often in total.
     pub(super) acts: &'static [Act],
     pub(super) times: u8,
     /// The same for a second thread, which sends; it does all of this.
@@ -80,9 +80,9 @@ pub(super) struct Config {
     pub(super) drains: u8,
     pub(super) stops: u8,
     pub(super) wakes: u8,
-    /// For these reasons, among others, sessions must have ended ...
+    /// The walk must see sessions that ended for each of these reasons.
     pub(super) reasons: &'static [Reason],
-    /// ... and this is the least number of states that the walk must see, or it has walked past something.
+    /// The minimum number of states. If the walk sees fewer, it has missed some.
     pub(super) at_least: usize,
 }
 
@@ -110,7 +110,7 @@ pub(super) const ONE_CLIENT: Config = Config {
     at_least: 0,
 };
 
-/// The settings of a walk, and what follows from them.
+/// The settings of a walk, and values derived from them.
 pub(super) struct Rules {
     pub(super) config: Config,
     pub(super) broken: Option<Break>,
@@ -144,7 +144,7 @@ impl Rules {
         Rules { config, broken, options, base: Instant::now() + Duration::from_secs(3600) }
     }
 
-    /// The clock may end a session.
+    /// Whether a timeout may end a session.
     pub(super) fn has_timeouts(&self) -> bool {
         self.config.idle || self.config.close || self.config.session
     }
@@ -153,12 +153,12 @@ impl Rules {
         self.broken == Some(what)
     }
 
-    /// The server is stopped sooner or later.
+    /// Whether the server is stopped sooner or later.
     pub(super) fn must_stop(&self) -> bool {
         self.config.stops > 0 || self.config.drains > 0 || self.config.acts.contains(&Act::StopServer)
     }
 
-    /// A client may stay silent for ever: then a stop or a timeout must end the session. The close timeout alone does not.
+    /// Whether a client may stay silent forever. Then a stop or a timeout must end the session; the close timeout alone does not.
     pub(super) fn may_be_silent(&self) -> bool {
         (self.config.idle && !self.config.stalls) || self.config.session || self.must_stop()
     }

@@ -1,4 +1,4 @@
-//! What has really happened in a session, kept by the world beside the machine, and the checks of what the server says about it.
+//! What has really happened in a session, recorded by the world outside the machine, and the checks of the server's reports.
 
 use super::checks::{Check, Checked};
 use super::client::{Place, Reset};
@@ -10,40 +10,40 @@ use crate::values::signal::{Reason, Report};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Facts {
     pub(super) client: usize,
-    /// Bytes that the inbox has accepted, and of these, those that the kernel has taken.
+    /// Bytes that the inbox has accepted, and how many of these the kernel has accepted.
     pub(super) accepted: u8,
     pub(super) written: u8,
-    /// Bytes that the reader has handed over, and of these, those that the application has received.
+    /// Bytes that the reader has delivered, and how many of these the application has received.
     pub(super) delivered: u8,
     pub(super) got: u8,
-    /// The application has received the client, and its end.
+    /// Whether the application has received the client, and its end.
     pub(super) announced: bool,
     pub(super) told: bool,
-    /// The application has dropped its `Session` or its outbox.
+    /// Whether the application has dropped its `Session` or its outbox.
     pub(super) forgotten: bool,
-    /// The application has had time to ask for the client's bytes, and has not.
+    /// Whether the application had time to ask for the client's bytes and did not.
     pub(super) heard: bool,
-    /// The application has asked for the client's bytes.
+    /// Whether the application has asked for the client's bytes.
     pub(super) asked: bool,
-    /// The application has lent the connection, and a thread of the server has touched it since.
+    /// Whether the connection has been lent, and whether a thread of the server has touched it since.
     pub(super) lent: bool,
     pub(super) touched: bool,
-    /// The application has closed its side, in either way, and has ended the session.
+    /// Whether the application has half-closed or finished the session, and whether it has ended it.
     pub(super) closed: bool,
     pub(super) finished: bool,
     pub(super) aborted: bool,
-    /// A write has failed.
+    /// Whether a write has failed.
     pub(super) write_failed: bool,
-    /// The busy flag has been cleared, and the port was open then.
+    /// Whether the busy flag has been cleared, and whether the port was open then.
     pub(super) freed: bool,
     pub(super) port_was_open: bool,
     pub(super) ended: bool,
-    /// The next session began before the reader came to this one, so that it is not announced.
+    /// Whether the next session began before the reader reached this one, so this one is not announced.
     pub(super) missed: bool,
 }
 
 impl World {
-    /// Whether bytes for that session are to be accepted.
+    /// Whether bytes for that session must be accepted.
     pub(super) fn is_open_for(&self, session: usize) -> bool {
         !self.stopped
             && session == self.real_addressee()
@@ -51,7 +51,7 @@ impl World {
             && !self.facts[session].lent
     }
 
-    /// The session that is live or, if there is none, the next.
+    /// The live session or, if there is none, the next one.
     pub(super) fn real_addressee(&self) -> usize {
         if self.begun > 0 && !self.facts[self.begun].ended {
             self.begun
@@ -66,7 +66,7 @@ impl World {
         bytes + self.writer.outstanding()
     }
 
-    /// The latest session has ended: is what its report says true?
+    /// The latest session has ended: checks that its report is true.
     pub(super) fn check_report(&self, rules: &Rules, report: &Report, effects: &Effects) -> Checked {
         let session = self.machine.latest.number as usize;
         let facts = &self.facts[session];
@@ -83,13 +83,13 @@ impl World {
         if report.received != u64::from(facts.delivered) {
             return Err(Check::Received);
         }
-        // A failed write may have taken the report of the reset, and the reader takes what follows for a FIN.
+        // A failed write may have consumed the reset, and the reader then sees what looks like a FIN.
         if report.complete && (!client.fin || client.read < client.sent) && !facts.write_failed {
             return Err(Check::FalselyComplete);
         }
         let caused = match report.reason {
             Reason::ClientClosed => {
-                // Without the application, if that has had time to ask for a client that leaves, and has not.
+                // Without the application, if it had time to ask for the bytes of a client that leaves and did not.
                 (facts.finished || (self.was_unasked() && facts.heard)) && report.complete && client.fin
             }
             Reason::Finished => facts.finished,
@@ -142,7 +142,7 @@ impl World {
         Ok(())
     }
 
-    /// The application takes a byte out of the outbox, while it has `open` open.
+    /// The application takes a byte out of the outbox. `open` is its open session.
     pub(super) fn tell_byte(&mut self, open: usize, session: usize, place: u8) -> Checked {
         let facts = &mut self.facts[session];
         if facts.forgotten {
@@ -161,7 +161,7 @@ impl World {
         Ok(())
     }
 
-    /// All that clients have done has come to its end.
+    /// Whether everything that the clients have done has been handled.
     pub(super) fn are_clients_gone(&self) -> bool {
         self.clients.iter().all(|client| client.is_gone() || client.place == Place::Away)
     }

@@ -1,8 +1,8 @@
-//! What makes the states fewer, without which some walks would take hours.
+//! Reductions of the number of states, without which some walks would take hours.
 //!
-//! - Steps that commute with all others are taken at once: a thread that is about to wait, or is woken for nothing, waits.
-//!   That is stricter than what happens, because only a notification lets it go on.
-//! - Figures that nobody will read are set to zero, and times to the base.
+//! - Steps that commute with all others are taken at once: a thread that is about to wait, or is woken needlessly, waits.
+//!   This is stricter than reality, because only a notification lets it continue.
+//! - Numbers that will not be read any more are set to zero, and times to the base.
 
 use super::acceptor::At as AcceptorAt;
 use super::application::At as ApplicationAt;
@@ -15,7 +15,7 @@ use super::world::{On, Thread, World, ALL};
 use super::writer::At as WriterAt;
 
 impl World {
-    /// Threads that would only find that they must wait do that now.
+    /// Threads that would only find that they must wait begin to wait now.
     pub(super) fn rest(&mut self, rules: &Rules) {
         for thread in ALL {
             if self.asleep[thread as usize].is_some() || self.closing[thread as usize].is_some() {
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// Nobody will ask any more at which time something happened, and what has become of a session that is over.
+    /// Clears times, and the details of a session that is over, if no later step depends on them.
     pub(super) fn forget(&mut self, rules: &Rules) {
         let is_busy = self.machine.is_busy();
         self.forget_times(rules);

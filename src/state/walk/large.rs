@@ -5,7 +5,7 @@ use super::walks::{ONE, TWO};
 
 const TWO_ANSWERED: Config = Config { bytes: 1, acts: &[Act::Reply], times: 1, ..TWO };
 
-/// On demand: three minutes in all, and at most 1.2 GB of memory.
+/// Only with `WALK=all`: three minutes in total, and at most 1.2 GB of memory.
 pub(super) const LARGE: &[Config] = &[
     Config {
         name: "an application that does everything",
@@ -70,7 +70,7 @@ pub(super) const LARGE: &[Config] = &[
         at_least: 1,
         ..TWO
     },
-    Config { name: "two clients in a storm of refusals", grace: false, at_least: 100_000, ..TWO },
+    Config { name: "two clients in a burst of refusals", grace: false, at_least: 100_000, ..TWO },
     Config { name: "two clients, answered", at_least: 1_800_000, ..TWO_ANSWERED },
     Config {
         name: "two clients, answered, Refuse",

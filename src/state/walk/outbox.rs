@@ -53,7 +53,7 @@ impl World {
                 let forgotten = self.application.open == 0;
                 self.tell_byte(self.application.open, session, place)?;
                 if forgotten {
-                    // Dropped; `poll` goes on as it was, and a wait begins anew.
+                    // Dropped; `poll` continues, and a wait begins again.
                     self.application.told &= self.application.at == At::Poll;
                     self.application.at = At::Poll;
                     return Ok(());
@@ -74,7 +74,7 @@ impl World {
         self.message()
     }
 
-    /// The end of the open session; without one, something else.
+    /// Returns the end of the open session; without one, continues elsewhere.
     fn end_or(&mut self, at: At) -> Checked {
         let open = std::mem::take(&mut self.application.open);
         if open == 0 {

@@ -1,4 +1,4 @@
-//! What the writer does with the parcels that it takes out of the inbox, without the lock.
+//! What the writer does, without the lock, with the items that it takes out of the inbox.
 
 use super::breaks::Break;
 use super::checks::{Check, Checked};
@@ -7,7 +7,7 @@ use super::world::{On, Parcel, World};
 use super::writer::At;
 
 impl World {
-    /// Takes a parcel, and gathers more of the same session; `None` of it at the deadline.
+    /// Takes an item, and gathers more for the same session; takes none at the deadline.
     pub(super) fn take(&mut self, rules: &Rules, writes: bool) -> Checked {
         let session = self.writer.session;
         self.writer.at = At::Next;
@@ -31,7 +31,7 @@ impl World {
         Ok(())
     }
 
-    /// The parcel is about to be written: is it the next one for this session?
+    /// The item is about to be written: checks that it is the next one for this session.
     fn gather(&mut self, rules: &Rules, session: usize, to: usize, place: u8) -> Checked {
         if to != session {
             return Err(Check::Apart);
@@ -67,7 +67,7 @@ impl World {
         let rest = self.writer.gathered - self.writer.written;
         let client = self.client(session);
         if client.shut {
-            self.written_off(rules); // the slot has given the connection up
+            self.written_off(rules); // the slot has dropped the connection
             return Ok(());
         }
         match client.write(rest, &rules.config) {
@@ -96,7 +96,7 @@ impl World {
         Ok(())
     }
 
-    /// The gathered messages are written, or will not be.
+    /// The gathered messages have been written, or will not be.
     pub(super) fn written_off(&mut self, rules: &Rules) {
         let writer = &mut self.writer;
         if !rules.breaks(Break::RoomBeforeWritten) {
@@ -108,7 +108,7 @@ impl World {
         writer.at = At::Next;
     }
 
-    /// Drops what is left in the inbox for a session that has ended.
+    /// Drops the messages left in the inbox for a session that has ended.
     pub(super) fn discard(&mut self, rules: &Rules) {
         if rules.breaks(Break::LeftoversKept) {
             return;

@@ -9,22 +9,22 @@ use crate::state::machine::Turn;
 use crate::state::phase::Event;
 use crate::state::reading::Received;
 
-/// Where the reader is: what it does next.
+/// The reader's position in its loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Wants a session.
+    /// Asks for a session.
     #[default]
     Attend,
     Announce,
-    /// Has announced the client; waits until it is asked for, perhaps.
+    /// Has announced the client; may wait until the application asks for its bytes.
     Announced,
-    /// In a read.
+    /// Reads.
     Read,
     /// Has read a byte.
     Got(u8),
-    /// Waits until the outbox takes the item.
+    /// Waits for room for the item in the outbox.
     Put(Item),
-    /// The outbox has taken a byte for which it had no room at first.
+    /// The outbox has accepted a byte for which it had no room at first.
     Delivered,
     Apply(Event),
     Exited,
@@ -33,7 +33,7 @@ pub(super) enum At {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Reader {
     pub(super) at: At,
-    /// The session that it has last been given.
+    /// The last session that it got.
     pub(super) session: usize,
 }
 
@@ -103,7 +103,7 @@ impl World {
         Ok(())
     }
 
-    /// Puts an item into the outbox and goes on, all under one lock, or waits for room without it.
+    /// Puts an item into the outbox and continues, all under one lock, or waits for room without the lock.
     fn put_out(&mut self, rules: &Rules, item: Item) -> Checked {
         if !self.outbox.try_send(item) {
             self.reader.at = At::Put(item);
@@ -142,7 +142,7 @@ impl World {
         let unasked = rules.config.read_on_demand && !facts.asked && !facts.ended && !self.stopped;
         self.facts[session].touched |= facts.lent && !facts.ended;
         let came = self.client(session).take_upcoming();
-        // A broken connection is read without being asked for.
+        // A broken connection is read without a request.
         if unasked && matches!(came, Came::Byte(_)) && self.machine.is_open() {
             return Err(Check::NotAsked);
         }

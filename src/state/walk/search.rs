@@ -1,4 +1,4 @@
-//! The search: every world that can be reached, each once, the nearest first. A failure comes with the shortest way to it.
+//! The search visits every reachable world once, the nearest first. So a failure is reported with the shortest path to it.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -13,13 +13,13 @@ use crate::values::signal::Reason;
 /// What a walk has seen.
 pub(super) struct Seen {
     pub(super) states: usize,
-    /// How many of them are an end of everything.
+    /// How many of them are ends.
     pub(super) ends: usize,
-    /// Why sessions have ended.
+    /// The reasons for which sessions have ended.
     pub(super) reasons: Vec<Reason>,
 }
 
-/// Why a walk has failed, and the way there.
+/// Why a walk has failed, and the path there.
 pub(super) struct Failure {
     pub(super) check: Check,
     way: Vec<Step>,
@@ -36,7 +36,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Visits all worlds that follow from the first one by the rules.
+/// Visits all worlds that are reachable from the first one by the rules.
 ///
 /// # Errors
 ///
@@ -79,13 +79,13 @@ pub(super) fn walk(rules: &Rules) -> Result<Seen, Box<Failure>> {
     }
 }
 
-/// States are numbered in the order in which they are found, which is that in which the queue returns them.
+/// States are numbered in the order in which they are found. The queue returns them in the same order.
 #[derive(Default)]
 struct Search {
-    /// Of each state only a hash of 64 bits is kept. Among ten million states, two with the same hash have a probability of
-    /// one in 400,000.
+    /// Only a 64-bit hash of each state is kept. Among ten million states, the probability that two have the same hash is
+    /// 1 in 400,000.
     numbers: HashMap<u64, u32, BuildHasherDefault<Mix>>,
-    /// From which state each one was found, and by which step.
+    /// The state from which each one was found, and the step.
     came_by: Vec<Option<(u32, Step)>>,
     fair: Vec<(u32, u32)>,
     ends: Vec<u32>,

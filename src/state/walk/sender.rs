@@ -11,7 +11,7 @@ use crate::state::phase::Event;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Offered {
     pub(super) message: Message,
-    /// The session that was live or the next one when the sender called, or that it has named.
+    /// The session that the sender has named, or else the one that was live, or the next one, when it called.
     meant: usize,
     addressed: bool,
     may_wait: bool,
@@ -19,7 +19,7 @@ pub(super) struct Offered {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Sender {
-    /// How much of what it has to do is done.
+    /// How many of its actions are done.
     done: usize,
     pub(super) waits: Option<Offered>,
 }
@@ -36,7 +36,7 @@ impl World {
         }
     }
 
-    /// What is addressed goes to the first session.
+    /// Addressed messages go to the first session.
     pub(super) fn run_sender(&mut self, rules: &Rules) -> Checked {
         let offered = match self.sender.waits.take() {
             Some(offered) => offered,
@@ -59,7 +59,7 @@ impl World {
         Ok(())
     }
 
-    /// A new message: the session that it is for is determined now.
+    /// Makes a new message. Its session is determined now.
     pub(super) fn offered(&self, to: Option<usize>, may_wait: bool) -> Offered {
         let meant = to.unwrap_or_else(|| self.real_addressee());
         let number = to.map_or_else(|| self.machine.addressee(), |to| to as u64);
@@ -114,7 +114,7 @@ impl World {
         }
     }
 
-    /// It has offered a message and was told to wait, though it may have been woken since.
+    /// It has offered a message and must wait, though it may have been woken since.
     fn waits_for_room(&self, thread: Thread) -> bool {
         match thread {
             Thread::Sender => self.sender.waits.is_some(),

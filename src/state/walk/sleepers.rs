@@ -1,7 +1,7 @@
-//! The best of the checks: nobody sleeps who, asked again, would not wait.
+//! The most useful check: no thread sleeps that would not wait if it asked again.
 //!
-//! A sleeper in a world has not been notified; one that has been is no longer counted as asleep. So if a copy of the machine
-//! would give it another answer now, a wake-up is lost. Each function tells whether that is so.
+//! A sleeping thread has not been notified; once notified, it no longer counts as asleep. So if a copy of the machine
+//! would now give it another answer, a wake-up is lost. Each function returns whether that is the case.
 
 use super::acceptor::{patience, At as AcceptorAt};
 use super::application::At as ApplicationAt;
@@ -23,7 +23,7 @@ pub(super) fn reader(world: &World) -> bool {
     }
 }
 
-/// Also if it waits without a deadline and would now have one.
+/// Also true if it waits without a deadline and would now have one.
 pub(super) fn writer(world: &World, rules: &Rules) -> bool {
     let writer = &world.writer;
     let (session, now) = (writer.session as u64, rules.base);

@@ -13,7 +13,7 @@ use crate::state::machine::{Life, Machine};
 use crate::state::phase::Event;
 
 impl World {
-    /// Takes a step of the machine. All of them go through here, so a break can change what is before and after it.
+    /// Takes a step of the machine. All steps go through here, so a break can change the machine before and after it.
     pub(super) fn ask<R>(&mut self, rules: &Rules, call: Call, step: impl FnOnce(&mut Machine) -> R) -> R {
         let broken = match rules.broken {
             None => return step(&mut self.machine),
@@ -26,8 +26,8 @@ impl World {
         answer
     }
 
-    /// Does everything that the last step of the machine wants done, and leaves the shutdown of the socket, which happens
-    /// without the lock, to the thread's next step.
+    /// Carries out the effects of the machine's last step. The shutdown of the socket happens without the lock, so it is left
+    /// to the thread's next step.
     pub(super) fn carry_out(&mut self, rules: &Rules, thread: Thread) -> Checked {
         let mut effects = self.machine.take_effects();
         if let Some(broken) = rules.broken {
@@ -91,14 +91,14 @@ impl World {
             self.slot.busy = false;
             facts.freed = true;
         }
-        // The signal is sent here. Whoever receives it finds the slot free.
+        // The signal is sent here. Its receivers must find the slot free.
         if self.slot.busy {
             return Err(Check::SignalBeforeFree);
         }
         Ok(())
     }
 
-    /// The client is sent a FIN: after everything that was accepted for it, unless the time of a stop is up.
+    /// The client gets a FIN: after everything accepted for it, unless the time of a stop is up.
     fn check_half_close(&self, effects: &Effects) -> Checked {
         let facts = &self.facts[self.begun];
         let called = facts.closed || self.stopped;
@@ -168,7 +168,7 @@ impl World {
 
     pub(super) fn stop(&mut self, rules: &Rules, thread: Thread) -> Checked {
         let before = self.machine.life;
-        // The second one would grant more time.
+        // A second call must not grant more time.
         let now = rules.base + Duration::from_secs(u64::from(self.stopped));
         self.ask(rules, Call::Stop, |machine| machine.stop(now));
         self.stopped = true;
@@ -178,7 +178,7 @@ impl World {
         self.close_port(rules, thread)
     }
 
-    /// The second one would grant more time.
+    /// A second call must not grant more time.
     pub(super) fn drain(&mut self, rules: &Rules) -> Checked {
         let (now, before) = (rules.base, self.machine.life);
         let until = now + DRAIN + Duration::from_secs(u64::from(self.drained));

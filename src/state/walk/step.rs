@@ -1,4 +1,4 @@
-//! One step of the walk: which steps there are in a world, and what a step makes of it.
+//! One step of the walk: which steps are possible in a world, and what a step changes.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use super::client::Move;
 use super::config::{Act, Rules};
 use super::world::{Thread, World, ALL};
 
-/// A step. What it does follows from the world.
+/// A step. Its effect depends on the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// What the thread does next by itself.
+    /// The thread's next step.
     Run(Thread, When),
-    /// The thread shuts down the socket that its last step has left to it.
+    /// The thread shuts down the socket that its last step has left open.
     Shut(Thread),
-    /// The application does something of its own accord.
+    /// The application acts by itself.
     Act(Act),
     Drain,
     Stop,
@@ -45,7 +45,7 @@ impl When {
 }
 
 impl Step {
-    /// It happens sooner or later, if it stays possible. Other steps may never be taken.
+    /// Whether it happens sooner or later if it stays possible. Other steps may never be taken.
     pub(super) fn is_fair(self, rules: &Rules) -> bool {
         match self {
             Step::Run(Thread::Application, _) => !rules.config.stalls,
@@ -93,7 +93,7 @@ impl World {
         }
     }
 
-    /// Takes a step, and checks what has become of the world.
+    /// Takes a step, and checks the resulting world.
     pub(super) fn take_step(&mut self, rules: &Rules, step: Step) -> Checked {
         let begun = self.begun;
         match step {

@@ -1,10 +1,10 @@
-//! The settings of the walks with timeouts. Each names the reasons that the clock must have come to.
+//! The settings of the walks with timeouts. Each names the reasons for which sessions must have ended.
 
 use super::config::{Act, Config, Manners};
 use super::walks::{ONE, TWO};
 use crate::values::signal::Reason::*;
 
-/// In every run of the tests, a second in all.
+/// Part of every test run; a second in total.
 pub(super) const TIMED: &[Config] = &[
     Config {
         name: "timeouts",

@@ -14,7 +14,7 @@ pub(super) const TWO: Config = Config {
     ..ONE_CLIENT
 };
 
-/// In every run of the tests, some seconds in all.
+/// Part of every test run; some seconds in total.
 pub(super) const SMALL: &[Config] = &[
     Config { at_least: 8_000, ..ONE_CLIENT },
     Config {

@@ -1,6 +1,6 @@
 //! The world of a walk: the machine and everything around it that the threads can see, as one plain value.
 //!
-//! Two worlds that are equal behave in the same way from then on; so each is visited once.
+//! Equal worlds behave in the same way from then on, so each is visited once.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -20,12 +20,12 @@ use crate::state::machine::Machine;
 pub(super) struct World {
     pub(super) machine: Machine,
     pub(super) slot: Slot,
-    /// To the writer.
+    /// The channel to the writer.
     pub(super) inbox: Vec<Parcel>,
-    /// To the application.
+    /// The channel to the application.
     pub(super) outbox: Outbox,
     pub(super) clients: Vec<Client>,
-    /// The clients that have connected and are not accepted yet.
+    /// The clients that have connected and have not been accepted yet.
     pub(super) backlog: Vec<usize>,
     pub(super) reader: Reader,
     pub(super) writer: Writer,
@@ -35,27 +35,27 @@ pub(super) struct World {
     pub(super) drains: u8,
     pub(super) stops: u8,
     pub(super) wakes: u8,
-    /// A thread has stored `woken` and has yet to lock the slot.
+    /// Whether a thread has stored `woken` and has yet to lock the slot.
     pub(super) waking: bool,
     /// Where each thread sleeps; a notification ends that.
     pub(super) asleep: [Option<On>; THREADS],
-    /// What each thread has yet to shut down, after it has unlocked the slot: of which client, and how.
+    /// The shutdown that each thread has yet to do after it has unlocked the slot: which client's connection, and how.
     pub(super) closing: [Option<(usize, Close)>; THREADS],
-    /// What has really happened in each session, to compare the machine with; by the session's number.
+    /// What has really happened in each session, by its number; compared with the machine.
     pub(super) facts: [Facts; 4],
     /// The number of the latest session.
     pub(super) begun: usize,
-    /// The server has been drained; and stopped, also by the end of a drain.
+    /// Whether the server has been drained, and whether it has been stopped, perhaps by the end of a drain.
     pub(super) drained: bool,
     pub(super) stopped: bool,
 }
 
-/// What the slot holds beside the machine.
+/// The state of the slot outside the machine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Slot {
     pub(super) busy: bool,
     pub(super) woken: bool,
-    /// The latest session's connection is still there.
+    /// Whether the latest session's connection still exists.
     pub(super) connection: bool,
     pub(super) listener: bool,
     pub(super) waker: bool,
@@ -64,7 +64,7 @@ pub(super) struct Slot {
 /// An item of the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Parcel {
-    /// One byte: the session it is for, and its place among those that were accepted for that session.
+    /// One byte: the session it is for, and its position among the bytes accepted for that session.
     Byte(usize, u8),
     Wake,
 }
@@ -73,7 +73,7 @@ pub(super) enum Parcel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Item {
     Connected(usize),
-    /// One byte: the session it came from, and its place among those that the client sent.
+    /// One byte: the session it came from, and its position among the bytes that the client sent.
     Byte(usize, u8),
     Wake,
 }
@@ -154,14 +154,14 @@ impl World {
         self.asleep[thread as usize].is_some()
     }
 
-    /// Wakes everybody who sleeps there now. For those who come later it is lost.
+    /// Wakes all threads that sleep there now. For threads that sleep later it is lost.
     pub(super) fn notify(&mut self, on: On) {
         for sleeper in &mut self.asleep {
             *sleeper = sleeper.filter(|place| *place != on);
         }
     }
 
-    /// A new connection is taken by the kernel.
+    /// The kernel accepts a new connection.
     pub(super) fn is_port_open(&self) -> bool {
         self.acceptor.listener || self.slot.listener || self.slot.waker
     }
@@ -172,7 +172,7 @@ impl Outbox {
         self.items.len() >= DEPTH
     }
 
-    /// Puts an item in. Returns whether there was room; an outbox that the application has dropped takes anything.
+    /// Puts an item in. Returns whether there was room; if the application has dropped the outbox, there always is.
     pub(super) fn try_send(&mut self, item: Item) -> bool {
         if self.closed {
             return true;
@@ -185,7 +185,7 @@ impl Outbox {
     }
 }
 
-/// What a reader of a failure wants to know, a line each.
+/// The details for a failure report, one per line.
 impl fmt::Display for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latest = &self.machine.latest;

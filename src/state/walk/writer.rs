@@ -11,24 +11,24 @@ use crate::state::machine::Turn;
 use crate::state::phase::{Event, Phase};
 use crate::state::writing::{Done, Next};
 
-/// Where the writer is: what it does next.
+/// The writer's position in its loop.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) enum At {
-    /// Wants a session.
+    /// Asks for a session.
     #[default]
     Attend,
     /// Asks what to do next.
     Next,
-    /// Wants a parcel, which it writes or drops.
+    /// Waits for an item, which it writes or drops.
     Take {
         writes: bool,
     },
     Write,
-    /// A write has made no progress or has taken only a part.
+    /// A write was blocked or partial.
     GoOn,
     /// A write has failed.
     Failed,
-    /// Discards what is left of the session, without the lock, and accounts for it.
+    /// Discards the messages left for the session, without the lock, and accounts for them.
     Discard,
     Discarded,
     Exited,
@@ -38,12 +38,12 @@ pub(super) enum At {
 pub(super) struct Writer {
     pub(super) at: At,
     pub(super) session: usize,
-    /// It waits until some time at most.
+    /// Whether it waits with a deadline.
     pub(super) timed: bool,
-    /// The write has made progress since the clock has granted its moment.
+    /// Whether the write has made progress since the grace period began.
     pub(super) fresh: bool,
     pub(super) held: Option<Parcel>,
-    /// How many messages are being written, and how many of them are.
+    /// How many messages are being written, and how many of them have been written.
     pub(super) gathered: usize,
     pub(super) written: usize,
     pub(super) done: Done,
@@ -52,12 +52,12 @@ pub(super) struct Writer {
 const SELF: Thread = Thread::Writer;
 
 impl Writer {
-    /// Messages that it has and not accounted for.
+    /// Messages that it holds and has not accounted for.
     pub(super) fn outstanding(&self) -> usize {
         usize::from(self.held.is_some()) + self.gathered + self.done.messages
     }
 
-    /// It waits for a parcel, and none has come.
+    /// It waits for an item, and there is none.
     pub(super) fn waits(&self, inbox: &[Parcel]) -> bool {
         matches!(self.at, At::Take { .. }) && self.held.is_none() && inbox.is_empty()
     }
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Whether it would only wait. It then knows until when.
+    /// Whether it would only wait. It then knows the deadline.
     pub(super) fn writer_rests(&mut self, rules: &Rules) -> bool {
         match self.machine.clone().next_to_write(self.writer.session as u64, rules.base) {
             Turn::Wait(until) => {
