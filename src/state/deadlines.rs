@@ -22,7 +22,7 @@ const LONGEST_MOMENT: Duration = Duration::from_millis(100);
 /// ask for its bytes, or an eighth of a shorter timeout.
 const ASK_TIME: Duration = Duration::from_millis(250);
 
-/// What the clock says about the live session.
+/// The result of checking the timeouts of the live session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
     /// Ask again at this time, or when something happens.

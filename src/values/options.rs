@@ -179,8 +179,8 @@ impl Options {
 
     /// Ends a session in which no byte has moved, in either direction, for this long; at least 8 ms, default `None`: never.
     ///
-    /// The reason is then [`Idle`](crate::Reason::Idle), or [`Stalled`](crate::Reason::Stalled) if the client did not take
-    /// what was being written. While the application leaves the outbox full, no time is counted against the client.
+    /// The reason is then [`Idle`](crate::Reason::Idle), or [`Stalled`](crate::Reason::Stalled) if a write was blocked because
+    /// the client did not read. While the application leaves the outbox full, no time is counted against the client.
     ///
     /// Bytes that the kernel accepts count as activity. So if the application goes on sending, a client whose cable was
     /// pulled is noticed only when the send buffer is full, which can take minutes. [`Busy::Replace`] lets such a client

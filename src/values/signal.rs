@@ -115,7 +115,7 @@ pub enum Reason {
     Reset,
     /// No byte moved in either direction for the [idle timeout](crate::Options::idle_timeout).
     Idle,
-    /// The client took no byte of what was being written to it for the [idle timeout](crate::Options::idle_timeout).
+    /// A write was blocked for the [idle timeout](crate::Options::idle_timeout), because the client did not read.
     Stalled,
     /// No byte moved for the [close timeout](crate::Options::close_timeout) after the client had closed its side.
     Gone,
