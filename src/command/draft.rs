@@ -166,7 +166,8 @@ impl Draft {
         ];
         match meaningless.iter().find(|(_, given)| self.inetd && *given) {
             Some((option, _)) => {
-                let why = "the process has the connection itself, so the server sees neither its bytes nor its end";
+                let why =
+                    "the process has the connection itself, so the server sees neither its bytes nor its end";
                 Err(format!("{option} cannot be used with exec --inetd: {why}; leave one of them out"))
             }
             None if self.inetd && !cfg!(unix) => {

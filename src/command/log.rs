@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 use single_server::{Signal, SingleServer};
 
-use super::patience;
 use super::burst::Burst;
+use super::patience;
 
 /// How many refusals are printed in a second.
 const REFUSALS: u32 = 1;

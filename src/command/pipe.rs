@@ -217,7 +217,7 @@ impl Reader {
             !shared.serving && shared.accepted == shared.settled
         };
         self.complaints.note(match self.direction {
-            Direction::SendOnly => "standard input has ended; the server exits once its last byte has been sent",
+            Direction::SendOnly => "standard input has ended; the server exits after its last byte",
             _ => "standard input has ended; clients can still send",
         });
         if is_last && self.direction == Direction::SendOnly {

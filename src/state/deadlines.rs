@@ -43,7 +43,12 @@ impl Machine {
     ///
     /// `blocked`: since when a write has made no progress. `seen`: what a peek at the connection has shown; `None` if there was
     /// none.
-    pub(super) fn check_timeouts(&mut self, blocked: Option<Instant>, seen: Option<Seen>, now: Instant) -> Verdict {
+    pub(super) fn check_timeouts(
+        &mut self,
+        blocked: Option<Instant>,
+        seen: Option<Seen>,
+        now: Instant,
+    ) -> Verdict {
         let limit = self.limit();
         if let Some((at, Some(event))) = limit {
             if at <= now {
