@@ -79,9 +79,7 @@ pub mod promises {
     #![doc = include_str!("guide/promises.md")]
 }
 
-pub mod performance {
-    #![doc = include_str!("guide/performance.md")]
-}
+page!(performance, "guide/performance.md");
 
 pub mod kamaelia {
     #![doc = include_str!("guide/kamaelia.md")]
