@@ -321,7 +321,8 @@ impl SingleServer {
     ///             control.stop();
     ///             break;
     ///         }
-    ///         let number: u32 = line.parse()?; // the session is aborted, and the signal says "invalid digit found in string"
+    ///         // The session is aborted, and the signal says "invalid digit found in string".
+    ///         let number: u32 = line.parse()?;
     ///         writeln!(out, "{}", u64::from(number) + 1)?;
     ///     }
     ///     Ok(())

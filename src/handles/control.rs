@@ -105,13 +105,15 @@ impl Control {
     ///         Message::Connected(client) => {
     ///             let (event, control) = (event.clone(), server.control());
     ///             thread::spawn(move || {
-    ///                 let _ = event.send((client, "breakpoint")); // first the event, then the wake-up
+    ///                 // First the event, then the wake-up.
+    ///                 let _ = event.send((client, "breakpoint"));
     ///                 control.wake();
     ///             });
     ///         }
     ///         Message::Woken => {
     ///             for (client, what) in events.try_iter() {
-    ///                 let _ = client.inbox().send(what); // to the client that the event is about, or to nobody
+    ///                 // To the client that the event is about, or to nobody.
+    ///                 let _ = client.inbox().send(what);
     ///             }
     /// #           break;
     ///         }

@@ -417,7 +417,8 @@ impl Options {
     ///     session.client().abort();
     /// }
     /// let error = client.read(&mut [0]).unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset); // not the end of the stream, which would mean success
+    /// // Not the end of the stream, which would mean success.
+    /// assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub fn read_on_demand(mut self, on_demand: bool) -> Options {
@@ -436,7 +437,8 @@ impl Options {
     /// use single_server::Options;
     ///
     /// let error = Options::new().buffer_size(0).bind("127.0.0.1:0").unwrap_err();
-    /// assert_eq!(error.to_string(), "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes");
+    /// let expected = "the buffer size is 0; it must be from 1 to 1,073,741,824 bytes";
+    /// assert_eq!(error.to_string(), expected);
     /// ```
     pub fn buffer_size(mut self, bytes: usize) -> Options {
         self.buffer_size = bytes;
