@@ -95,7 +95,7 @@ const LONGEST_YIELD: Duration = Duration::from_millis(10);
 ///     .allow("127.0.0.1".parse()?)
 ///     .allow("192.168.1.0/24".parse()?)
 ///     .bind("0.0.0.0:1601")?;
-/// assert_eq!(server.local_addr().port(), 1601);
+/// println!("listening on {}", server.local_addr());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -105,6 +105,13 @@ fn the_handle_of_a_departed_client_cannot_end_the_next_session() {
 
 #[test]
 fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
+    // On a busy machine the writer may only have been late when the inbox was full, and may write everything before the reset.
+    let rounds = (0..50).take_while(|_| discarded_after_a_reset() == 0).count();
+    assert!(rounds < 50, "nothing was discarded");
+}
+
+/// Fills the inbox of a client that does not read, and then resets. Checks the figures, and returns that of discarded bytes.
+fn discarded_after_a_reset() -> u64 {
     let server = SingleServer::bind("127.0.0.1:0").unwrap();
     let signals = server.signal();
     let mut client = connect(server.local_addr());
@@ -142,7 +149,6 @@ fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
     client.read_exact(&mut one).unwrap();
     reset(client);
     let report = next_report(&signals);
-    assert!(report.discarded > 0, "{report:?}");
     // The waiting sender either got the room of discarded messages, or was refused.
     match last.join().unwrap() {
         Ok(()) => taken += 50_000,
@@ -156,6 +162,7 @@ fn bytes_accepted_for_a_client_that_resets_are_discarded_and_counted() {
     inbox.send("clean").unwrap();
     finish(&server.control());
     assert_same(&rest(&mut next), b"clean");
+    report.discarded
 }
 
 #[test]
