@@ -210,3 +210,72 @@ impl Slot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::values::options::Options;
+
+    const PATIENCE: Patience = Patience {
+        leaving: Duration::from_secs(1),
+        unread: Duration::from_millis(5),
+        present: Duration::from_micros(500),
+    };
+
+    /// A machine with a session that the reader reads, begun at the time returned.
+    fn reading() -> (Machine, Instant) {
+        let (nobody, now) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&Options::new(), nobody, now);
+        machine.begin(nobody, now);
+        machine.attend(0);
+        machine.delivered(now);
+        machine.take_effects();
+        (machine, now)
+    }
+
+    #[test]
+    fn how_long_a_newcomer_waits_depends_on_what_it_sees_of_the_client_that_it_meets() {
+        for (seen, time) in [
+            (Seen::Fin, PATIENCE.leaving),
+            (Seen::Data, PATIENCE.unread),
+            (Seen::Unknown, PATIENCE.unread), // only the reader can tell
+            (Seen::Nothing, PATIENCE.present),
+        ] {
+            let (mut machine, start) = reading();
+            let until = start + time;
+            assert_eq!(machine.meet(seen, start, PATIENCE, start), Meeting::Wait(until), "{seen:?}");
+            assert_eq!(machine.meet(seen, start, PATIENCE, until), Meeting::Busy, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn in_a_burst_a_newcomer_waits_only_for_what_it_has_seen() {
+        let burst = Patience { present: Duration::ZERO, ..PATIENCE };
+        for seen in [Seen::Unknown, Seen::Nothing] {
+            let (mut machine, start) = reading();
+            assert_eq!(machine.meet(seen, start, burst, start), Meeting::Busy, "{seen:?}");
+        }
+        let (mut machine, start) = reading();
+        assert_eq!(machine.meet(Seen::Data, start, burst, start), Meeting::Wait(start + burst.unread));
+    }
+
+    #[test]
+    fn a_newcomer_that_waits_for_the_reader_is_woken_by_the_next_delivery() {
+        for (seen, woken) in [(Seen::Data, true), (Seen::Nothing, false)] {
+            let (mut machine, start) = reading();
+            machine.meet(seen, start, PATIENCE, start);
+            machine.received(1, start);
+            machine.delivered(start);
+            assert_eq!(machine.take_effects().change, woken, "{seen:?}");
+        }
+    }
+
+    #[test]
+    fn the_application_hears_only_of_a_newcomer_that_waits_for_the_slot() {
+        for (seen, awaited) in [(Seen::Fin, true), (Seen::Data, false), (Seen::Nothing, false)] {
+            let (mut machine, start) = reading();
+            machine.meet(seen, start, PATIENCE, start);
+            assert_eq!(machine.is_awaited(1), awaited, "{seen:?}");
+        }
+    }
+}

@@ -234,6 +234,19 @@ mod tests {
     }
 
     #[test]
+    fn a_silent_client_is_not_idle_while_the_application_leaves_the_outbox_full() {
+        let (mut machine, start) = reading(Options::new().idle_timeout(SECOND).close_timeout(None));
+        machine.received(1, start);
+        for seconds in 0..10 {
+            let now = start + seconds * SECOND;
+            assert_eq!(until(machine.next(1, Some(Seen::Nothing), now)), Some(now + SECOND / 8));
+        }
+        let taken = start + 10 * SECOND;
+        machine.delivered(taken);
+        assert_eq!(until(machine.next(1, None, taken)), Some(taken + SECOND));
+    }
+
+    #[test]
     fn an_application_that_was_paused_has_a_grace_period_to_answer() {
         let (mut machine, start) = reading(Options::new().close_timeout(SECOND));
         machine.apply(1, Event::Fin, start);
@@ -290,6 +303,18 @@ mod tests {
         assert_eq!(machine.next(1, None, heard + SECOND + MOMENT), None); // look
         assert_eq!(machine.next(1, Some(Seen::Nothing), heard + SECOND + MOMENT), Some(Next::End));
         assert_eq!(reason(&machine), Some(Reason::Gone));
+    }
+
+    #[test]
+    fn a_client_that_is_not_announced_yet_has_not_vanished_while_its_bytes_are_unread() {
+        let (nobody, start) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&Options::new().close_timeout(SECOND), nobody, start);
+        machine.begin(nobody, start);
+        machine.attend(0); // the outbox is full of older sessions
+        for moment in 0..20 {
+            let now = start + 5 * SECOND + moment * MOMENT;
+            assert!(until(machine.next(1, Some(Seen::Data), now)).is_some(), "{moment}");
+        }
     }
 
     #[test]

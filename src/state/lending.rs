@@ -85,3 +85,30 @@ impl From<NotLent> for io::Error {
         io::Error::new(kind, text)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::state::account::{Message, Offer, Refused};
+    use crate::values::options::Options;
+
+    #[test]
+    fn a_sender_that_waits_for_room_is_woken_and_refused_when_the_connection_is_lent() {
+        let options = Options::new().read_on_demand(true).buffer_size(1).depth(1);
+        let (nobody, now) = (([127, 0, 0, 1], 1).into(), Instant::now());
+        let mut machine = Machine::new(&options, nobody, now);
+        // What has been accepted for an earlier client still takes all the room.
+        machine.begin(nobody, now);
+        assert_eq!(machine.offer(&mut Message::new(1, 1, 1), false), Offer::Accepted);
+        machine.apply(1, Event::Abort, now);
+        machine.begin(nobody, now);
+        machine.attend(1);
+        let mut message = Message::new(2, 1, 1);
+        assert_eq!(machine.offer(&mut message, true), Offer::Wait);
+        machine.take_effects();
+        assert_eq!(machine.may_lend(2), Ok(()));
+        machine.apply(2, Event::Lend, now);
+        assert!(machine.take_effects().room);
+        assert_eq!(machine.offer(&mut message, true), Offer::Refused(Refused::Over));
+    }
+}

@@ -159,3 +159,33 @@ impl<const N: usize> From<&[u8; N]> for Chunk {
         Chunk::from(&bytes[..])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client's chunk, in a buffer that is longer, of which some bytes have been taken.
+    fn received(taken: usize) -> Chunk {
+        let mut chunk = Chunk::received(b"hello, who".to_vec(), 5, 1, &Arc::new(Pool::new(10, 1)));
+        chunk.advance(taken);
+        chunk
+    }
+
+    #[test]
+    fn a_chunk_holds_the_same_bytes_whatever_it_is_turned_into() {
+        for (taken, bytes) in [(0, &b"hello"[..]), (1, b"ello")] {
+            assert_eq!(received(taken).as_ref(), bytes);
+            assert_eq!(received(taken).clone(), *bytes);
+            assert_eq!(format!("{:?}", received(taken)), format!("Chunk({} bytes)", bytes.len()));
+            assert_eq!(Vec::from(received(taken)), bytes);
+        }
+    }
+
+    #[test]
+    fn a_vector_becomes_a_chunk_and_a_vector_again_without_a_copy() {
+        let bytes = b"hello".to_vec();
+        let place = bytes.as_ptr();
+        let again = Vec::from(Chunk::from(bytes));
+        assert_eq!((again.as_ptr(), &again[..]), (place, &b"hello"[..]));
+    }
+}

@@ -50,3 +50,31 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_that_was_put_back_is_taken_again() {
+        let pool = Pool::new(16, 1);
+        let buffer = pool.take(4).unwrap();
+        let place = buffer.as_ptr();
+        assert_eq!((buffer.len(), buffer.capacity()), (4, 16));
+        pool.put(buffer);
+        let again = pool.take(8).unwrap();
+        assert_eq!((again.as_ptr(), again.len()), (place, 8));
+    }
+
+    #[test]
+    fn the_pool_keeps_as_many_buffers_as_it_was_made_for_and_none_that_is_too_small() {
+        let pool = Pool::new(16, 2);
+        let kept = || lock(&pool.free).len();
+        pool.put(Vec::with_capacity(15));
+        assert_eq!(kept(), 0);
+        for expected in [1, 2, 2] {
+            pool.put(Vec::with_capacity(16));
+            assert_eq!(kept(), expected);
+        }
+    }
+}

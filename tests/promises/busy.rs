@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use single_server::{Busy, Client, Message, Options, Reason, Signal};
 
@@ -131,6 +131,7 @@ fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
     let thief = TcpListener::bind(echo.addr).unwrap();
+    let start = Instant::now();
     first.shutdown(Shutdown::Write).unwrap();
     assert!(rest(&mut first).is_empty());
     let mut pauses = Vec::new();
@@ -141,6 +142,8 @@ fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
         }
     }
     assert!(pauses.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{pauses:?}");
+    let paused: Duration = pauses[..4].iter().sum(); // each of them before the next fault
+    assert!(start.elapsed() >= paused, "{:?} instead of {paused:?}", start.elapsed());
     drop(thief);
     let mut second = connect_until_served(echo.addr);
     // A new failure starts again with the shortest pause.
@@ -158,7 +161,8 @@ fn refuse_retries_with_growing_pauses_while_its_port_is_taken() {
 
 #[test]
 fn wait_serves_clients_in_the_order_in_which_they_connected() {
-    let echo = with(Busy::Wait);
+    // They wait for as long as it takes, and not just for the handover.
+    let echo = echo(Options::new().busy(Busy::Wait).handover(Duration::ZERO));
     let mut first = connect(echo.addr);
     ping(&mut first).unwrap();
     let waiting: Vec<TcpStream> = (0..5)

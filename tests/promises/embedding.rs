@@ -644,3 +644,16 @@ fn the_first_subscription_reports_how_many_early_signals_it_missed() {
     assert_eq!(all.iter().filter(|signal| matches!(signal, Signal::Refused { .. })).count(), 128);
     assert!(all.contains(&Signal::Missed(3)), "{:?}", all.last());
 }
+
+#[test]
+fn a_handle_prints_its_server_and_its_client() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let stream = connect(server.local_addr());
+    let printed = format!("{:?}", next_client(&server, &stream));
+    let (local, peer) = (server.local_addr(), stream.local_addr().unwrap());
+    for part in [format!("local_addr: {local}"), "busy: true".to_string(), format!("peer: {peer}")] {
+        assert!(printed.contains(&part), "{part} is missing in {printed}");
+    }
+    let printed = format!("{:?}", Options::new().admit(|_| true));
+    assert!(printed.contains("admit: Some(FnMut)"), "{printed}");
+}

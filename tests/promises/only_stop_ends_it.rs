@@ -119,7 +119,8 @@ fn a_listener_that_another_process_makes_non_blocking_keeps_working() {
         }
         drop(client);
         while !matches!(next_message(&server), Message::End(_)) {}
-        next_report(&signals);
+        let end = signals.recv_timeout(DEADLINE).unwrap();
+        assert!(matches!(end, Signal::ProducerFinished(_)), "{end}");
     }
 }
 
@@ -144,4 +145,34 @@ fn errors_of_bind_name_the_invalid_setting_or_the_address() {
     let error = SingleServer::bind(taken.local_addr()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&taken.local_addr().to_string()), "{error}");
+}
+
+#[test]
+fn a_setting_is_accepted_up_to_its_limit_and_not_beyond() {
+    let millis = Duration::from_millis;
+    let within = [
+        Options::new().buffer_size(1).depth(1),
+        Options::new().buffer_size(1 << 30),
+        Options::new().depth(1 << 16),
+        Options::new().yield_time(millis(10)),
+        Options::new().idle_timeout(millis(8)).close_timeout(millis(8)).session_timeout(millis(8)),
+        Options::new().busy(Busy::Tell(vec![b'x'; 4096])),
+    ];
+    for options in within {
+        options.check().unwrap();
+    }
+    let beyond = [
+        ("buffer size", Options::new().buffer_size((1 << 30) + 1)),
+        ("depth", Options::new().depth((1 << 16) + 1)),
+        ("yield time", Options::new().yield_time(millis(11))),
+        ("idle timeout", Options::new().idle_timeout(millis(7))),
+        ("close timeout", Options::new().close_timeout(millis(7))),
+        ("session timeout", Options::new().session_timeout(millis(7))),
+        ("busy message", Options::new().busy(Busy::Tell(vec![b'x'; 4097]))),
+    ];
+    for (name, options) in beyond {
+        let error = options.check().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+        assert!(error.to_string().contains(name), "{error}");
+    }
 }

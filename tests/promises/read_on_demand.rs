@@ -131,6 +131,21 @@ fn a_client_that_resets_before_the_first_read_loses_the_slot() {
 }
 
 #[test]
+fn a_newcomer_finds_that_a_client_has_reset_before_the_first_read_and_is_served() {
+    let options = on_demand().close_timeout(None).handover(2 * DEADLINE);
+    let (server, client, stream) = announced(options);
+    let signals = server.signal();
+    client.inbox().send("greeting").unwrap();
+    wait_for_bytes(&stream);
+    // An application that takes its time. From now on nobody looks at the client but a newcomer.
+    thread::sleep(Duration::from_millis(300));
+    reset(stream);
+    let next = connect(server.local_addr());
+    assert_eq!(next_report(&signals).reason, Reason::Reset);
+    assert_eq!(next_connected(&signals), next.local_addr().unwrap());
+}
+
+#[test]
 fn a_stop_before_the_first_read_returns_and_the_client_sees_an_orderly_end() {
     let (mut server, _, stream) = announced(on_demand());
     in_time("stop", move || server.stop().unwrap());

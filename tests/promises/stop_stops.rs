@@ -362,3 +362,29 @@ fn block_and_stop(seed: u64) -> Result<(), CutShort> {
     assert_same(&all, &answer[..all.len()]);
     Some(()).filter(|_| all.len() == answer.len()).ok_or((all.len(), late))
 }
+
+/// Such a listener is not shut down, because another process may hold it, too. A connection wakes the acceptor.
+#[test]
+fn a_stop_closes_a_listener_that_was_handed_in_although_nobody_waits_for_it() {
+    let server = quick().listen_on(TcpListener::bind(apart()).unwrap()).unwrap();
+    let addr = server.local_addr();
+    let mut client = connect(addr);
+    next_client(&server, &client).finish();
+    assert!(rest(&mut client).is_empty()); // by now the acceptor waits for the next one
+    server.control().stop();
+    becomes(true, || TcpListener::bind(addr).is_ok());
+    stop(server);
+}
+
+#[test]
+fn an_inbox_for_whoever_is_connected_is_closed_by_a_stop_and_by_nothing_else() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let inbox = server.inbox();
+    assert!(!inbox.is_closed());
+    let mut client = connect(server.local_addr());
+    next_client(&server, &client).finish();
+    assert!(rest(&mut client).is_empty());
+    assert!(!inbox.is_closed());
+    server.stop().unwrap();
+    assert!(inbox.is_closed());
+}

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
 
 use single_server::{Busy, Options, Prefix, Refusal, Signal};
 
@@ -137,4 +138,25 @@ fn a_stop_ends_the_wait_of_a_newcomer_for_the_slot() {
     let mut second = connect(echo.addr);
     echo.stop();
     assert!(rest(&mut second).is_empty());
+}
+
+#[test]
+fn the_admit_hook_is_asked_about_each_client_that_would_get_the_slot_and_about_no_other() {
+    let (asking, asked) = mpsc::channel();
+    let mut answers = [false, true].into_iter();
+    let echo = echo(Options::new().admit(move |peer| {
+        asking.send(peer).unwrap();
+        answers.next().unwrap()
+    }));
+    let mut stranger = connect(echo.addr);
+    assert!(rest(&mut stranger).is_empty());
+    assert_eq!(next_refusal(&echo), (stranger.local_addr().unwrap(), Refusal::NotAdmitted));
+    let mut friend = connect(echo.addr);
+    ping(&mut friend).unwrap();
+    let mut second = connect(echo.addr);
+    assert!(rest(&mut second).is_empty());
+    assert_eq!(next_refusal(&echo), (second.local_addr().unwrap(), Refusal::Busy));
+    ping(&mut friend).unwrap();
+    let both = [stranger, friend].map(|client| client.local_addr().unwrap());
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), both);
 }

@@ -583,3 +583,15 @@ fn an_answer_arrives_whole_even_if_its_session_ends_before_the_reader_starts() {
         assert_same(&got, &answer);
     }
 }
+
+#[test]
+fn a_session_can_be_written_to_through_a_shared_reference() {
+    let mut server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let mut client = connect(server.local_addr());
+    let session = server.accept().unwrap();
+    let (mut one, mut other) = (&session, &session);
+    one.write_all(b"one and ").unwrap();
+    other.write_all(b"the other").unwrap();
+    drop(session);
+    assert_eq!(rest(&mut client), b"one and the other");
+}
