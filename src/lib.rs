@@ -98,10 +98,11 @@ mod handles {
     mod session_end;
 }
 
-/// The three threads, one file each.
+/// The three threads, one file each, and what the acceptor remembers between two newcomers.
 mod threads {
     pub(crate) mod acceptor;
     pub(crate) mod reader;
+    mod recent;
     pub(crate) mod writer;
 }
 

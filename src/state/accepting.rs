@@ -41,7 +41,7 @@ pub(crate) struct Newcomer {
     /// its connection.
     pub(crate) in_burst: bool,
     /// The session whose slot another newcomer has just waited for without success.
-    pub(crate) in_vain: Option<u64>,
+    pub(crate) missed: Option<u64>,
 }
 
 /// What a newcomer has met.
@@ -84,7 +84,7 @@ impl Machine {
     fn met(&self, newcomer: &Newcomer) -> Met {
         let session = self.latest.number;
         let mut patience = newcomer.patience;
-        if newcomer.in_vain == Some(session) {
+        if newcomer.missed == Some(session) {
             patience.leaving = Duration::ZERO;
         }
         if newcomer.in_burst {
@@ -233,6 +233,11 @@ mod tests {
         (machine, now)
     }
 
+    fn newcomer(since: Instant) -> Newcomer {
+        let ip = [127, 0, 0, 1].into();
+        Newcomer { ip, since, patience: PATIENCE, in_burst: false, missed: None }
+    }
+
     #[test]
     fn how_long_a_newcomer_waits_depends_on_what_it_sees_of_the_client_that_it_meets() {
         for (seen, time) in [
@@ -257,6 +262,28 @@ mod tests {
         }
         let (mut machine, start) = reading();
         assert_eq!(machine.meet(Seen::Data, start, burst, start), Meeting::Wait(start + burst.unread));
+    }
+
+    #[test]
+    fn a_newcomer_does_not_wait_for_a_slot_that_another_one_has_just_missed() {
+        let (machine, start) = reading();
+        for (missed, leaving) in
+            [(None, PATIENCE.leaving), (Some(1), Duration::ZERO), (Some(2), PATIENCE.leaving)]
+        {
+            let newcomer = Newcomer { missed, ..newcomer(start) };
+            assert_eq!(machine.met(&newcomer).patience.leaving, leaving, "{missed:?}");
+        }
+    }
+
+    #[test]
+    fn in_a_burst_the_acceptor_looks_only_for_a_newcomer_from_the_address_of_the_served_client() {
+        let (machine, start) = reading();
+        for (in_burst, ip, looks) in [(false, 9, true), (true, 1, true), (true, 9, false)] {
+            let newcomer = Newcomer { in_burst, ip: [127, 0, 0, ip].into(), ..newcomer(start) };
+            let met = machine.met(&newcomer);
+            assert_eq!(met.looks, looks, "{in_burst} {ip}");
+            assert_eq!(met.patience.present.is_zero(), in_burst);
+        }
     }
 
     #[test]

@@ -9,9 +9,9 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::recent::Recent;
 use crate::net::address::canonical;
 use crate::net::connection::turn_away;
-use crate::state::accepting::{Newcomer, Patience};
 use crate::state::slot::Slot;
 use crate::values::options::Busy;
 use crate::values::signal::{Refusal, Signal};
@@ -21,30 +21,19 @@ use crate::values::signal::{Refusal, Signal};
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// How long a newcomer waits for the reader if something is unread. A client that closes and reconnects at once can arrive
-/// before the reader has seen its FIN. The acceptor looks for the FIN itself, but data may lie before it.
-const UNREAD: Duration = Duration::from_millis(5);
-/// How long a newcomer waits if nothing is unread. The network or the kernel can let a new connection overtake a FIN.
-const REORDERED: Duration = Duration::from_micros(500);
-/// A newcomer that comes this soon after a refusal does not wait for an overtaken FIN: in a burst, each refusal must be quick.
-const BURST: Duration = Duration::from_millis(100);
-
 pub(crate) struct Acceptor {
     slot: Arc<Slot>,
     /// `None` while `Busy::Refuse` has it closed.
     listener: Option<TcpListener>,
     /// How long to wait after the next error in a row.
     pause: Duration,
-    last_refusal: Option<Instant>,
-    /// The session whose slot a newcomer has waited for without success, and until when no other newcomer waits for it. Without
-    /// this, each client in the backlog would wait for the whole handover time, one after the other.
-    in_vain: Option<(u64, Instant)>,
+    recent: Recent,
 }
 
 impl Acceptor {
     pub(crate) fn new(slot: Arc<Slot>, listener: TcpListener) -> Acceptor {
         let listener = Some(listener);
-        Acceptor { slot, listener, pause: FIRST_PAUSE, last_refusal: None, in_vain: None }
+        Acceptor { slot, listener, pause: FIRST_PAUSE, recent: Recent::default() }
     }
 
     /// The acceptor thread.
@@ -97,7 +86,6 @@ impl Acceptor {
             Busy::Wait => slot.wait_until_free(),
             Busy::Replace => {}
             policy if slot.is_busy() && !self.is_handed_over(peer) => {
-                self.last_refusal = Some(Instant::now());
                 self.refuse(peer, Refusal::Busy);
                 if let Busy::Tell(message) = policy {
                     turn_away(stream, message);
@@ -122,20 +110,10 @@ impl Acceptor {
 
     /// Waits for the slot if the client that holds it may be leaving. Returns whether the slot is free.
     fn is_handed_over(&mut self, peer: SocketAddr) -> bool {
-        let since = Instant::now();
-        let handover = self.slot.options.handover;
-        let (unread, present) = (UNREAD.min(handover), REORDERED.min(handover));
-        let newcomer = Newcomer {
-            ip: peer.ip(),
-            since,
-            patience: Patience { leaving: handover, unread, present },
-            in_burst: self.last_refusal.map_or(false, |last| since < last + BURST),
-            in_vain: self.in_vain.filter(|(_, until)| since < *until).map(|(session, _)| session),
-        };
+        let newcomer = self.recent.newcomer(peer.ip(), self.slot.options.handover, Instant::now());
         let (session, free) = self.slot.wait_for_handover(&newcomer);
-        let now = Instant::now();
-        if !free && newcomer.in_vain != Some(session) && now - since >= handover {
-            self.in_vain = Some((session, now + handover));
+        if !free {
+            self.recent.refuse(&newcomer, session, Instant::now());
         }
         free
     }
