@@ -149,7 +149,8 @@ fn a_half_closed_client_gets_its_answer_and_no_other_client_does() {
 
 // Stage 3.
 
-/// Its session ends, and the next one begins before the application has received everything that it sent.
+/// Its session ends, and the next one begins before the application has received
+/// everything that it sent.
 fn successor(server: SocketAddr, go_on: Sender<()>) -> io::Result<char> {
     let mut first = TcpStream::connect(server)?;
     first.write_all(&[b'q'; 16384])?;
@@ -319,8 +320,12 @@ fn a_server_that_is_stopped_frees_its_port_and_ends_its_threads() {
 }
 
 /// Connects while the server has no descriptor left, and asks when it has some again.
-fn early_client(server: SocketAddr, patience: Duration, release: impl FnOnce()) -> io::Result<char> {
-    let first = TcpStream::connect(server)?; // for this one, the waiting `accept` has reserved a descriptor
+fn early_client<F>(server: SocketAddr, patience: Duration, release: F) -> io::Result<char>
+where
+    F: FnOnce(),
+{
+    // For this one, the waiting `accept` has reserved a descriptor.
+    let first = TcpStream::connect(server)?;
     let mut second = TcpStream::connect(server)?;
     second.set_read_timeout(Some(patience))?;
     let _ = second.read(&mut [0]); // a reset, or nothing
