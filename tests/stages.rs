@@ -502,6 +502,17 @@ fn each_link_of_a_page_leads_to_a_file() {
     }
 }
 
+/// The documentation's text column has room for 94 characters. A diff adds one to each line.
+#[test]
+fn no_line_of_code_is_longer_than_the_documentation_shows() {
+    for Stage { name, source, page } in &STAGES {
+        let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let mut lines = source.lines().map(|line| (line, 92)).chain(code.map(|line| (line, 93)));
+        let longer = lines.find(|(line, longest)| line.chars().count() > *longest);
+        assert!(longer.is_none(), "{name}: {longer:?}");
+    }
+}
+
 #[test]
 fn each_stage_is_at_most_forty_lines_longer_than_the_one_before() {
     let lines = |stage: &Stage| stage.source.lines().count();
