@@ -490,16 +490,26 @@ fn each_page_shows_the_clients_that_are_run_here() {
 #[test]
 fn each_link_of_a_page_leads_to_a_file() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
-    let pages = STAGES.map(|stage| format!("stages/{}.md", stage.name));
-    let others = ["how_it_works.md", "stages/beyond.md", "protocol.md", "decisions.md"];
-    for name in pages.iter().map(String::as_str).chain(others) {
-        let page = guide.join(name);
-        for line in std::fs::read_to_string(&page).unwrap().lines() {
-            if let (true, Some((label, target))) = (line.starts_with('['), line.split_once("]: ")) {
-                assert!(page.with_file_name(target).exists(), "{name}: {label}]: {target}");
-            }
+    let stages = STAGES.map(|stage| format!("stages/{}", stage.name));
+    let others =
+        ["how_it_works", "stages/beyond", "protocol", "decisions", "performance", "embedding", "panics"];
+    for name in stages.iter().map(String::as_str).chain(others) {
+        let page = guide.join(name).with_extension("md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(!text.contains("](crate::"), "{name}");
+        for (label, target) in text.lines().filter_map(definition) {
+            assert!(page.with_file_name(target).exists(), "{name}: {label}: {target}");
+        }
+        for (label, _) in include_str!("../src/guide/stages/links.md").lines().filter_map(definition) {
+            let is_defined = text.contains(&format!("\n{label}: "));
+            assert!(is_defined || !text.contains(label), "{name}: {label}");
         }
     }
+}
+
+/// The label, in brackets, and the target.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    line.split_once(": ").filter(|(label, _)| label.starts_with('[') && label.ends_with(']'))
 }
 
 /// The documentation's text column has room for 94 characters. A diff adds one to each line.
