@@ -9,12 +9,8 @@
 //! - [`panics`]: what happens when something panics
 //! - [`kamaelia`]: for users of Kamaelia; [`changes`]: what each version changed
 
-pub mod embedding {
-    #![doc = include_str!("guide/embedding.md")]
-}
-
 /// A page whose links lead to files in the repository. Of two definitions of a link, Markdown takes the first one, so the
-/// definitions in front make the same links lead to pages here.
+/// definitions in front make the same links lead to pages and items here.
 macro_rules! page {
     ($name:ident, $file:literal) => {
         #[doc = include_str!("guide/stages/links.md")]
@@ -42,6 +38,8 @@ macro_rules! stage {
     };
 }
 
+page!(embedding, "guide/embedding.md");
+
 #[doc = include_str!("guide/stages/links.md")]
 #[doc = include_str!("guide/how_it_works.md")]
 pub mod how_it_works {
@@ -63,9 +61,7 @@ pub mod platforms {
     #![doc = include_str!("guide/platforms.md")]
 }
 
-pub mod panics {
-    #![doc = include_str!("guide/panics.md")]
-}
+page!(panics, "guide/panics.md");
 
 pub mod recipes {
     #![doc = include_str!("guide/recipes.md")]

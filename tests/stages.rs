@@ -149,7 +149,8 @@ fn a_half_closed_client_gets_its_answer_and_no_other_client_does() {
 
 // Stage 3.
 
-/// Its session ends, and the next one begins before the application has received everything that it sent.
+/// Its session ends, and the next one begins before the application has received
+/// everything that it sent.
 fn successor(server: SocketAddr, go_on: Sender<()>) -> io::Result<char> {
     let mut first = TcpStream::connect(server)?;
     first.write_all(&[b'q'; 16384])?;
@@ -319,8 +320,12 @@ fn a_server_that_is_stopped_frees_its_port_and_ends_its_threads() {
 }
 
 /// Connects while the server has no descriptor left, and asks when it has some again.
-fn early_client(server: SocketAddr, patience: Duration, release: impl FnOnce()) -> io::Result<char> {
-    let first = TcpStream::connect(server)?; // for this one, the waiting `accept` has reserved a descriptor
+fn early_client<F>(server: SocketAddr, patience: Duration, release: F) -> io::Result<char>
+where
+    F: FnOnce(),
+{
+    // For this one, the waiting `accept` has reserved a descriptor.
+    let first = TcpStream::connect(server)?;
     let mut second = TcpStream::connect(server)?;
     second.set_read_timeout(Some(patience))?;
     let _ = second.read(&mut [0]); // a reset, or nothing
@@ -485,15 +490,36 @@ fn each_page_shows_the_clients_that_are_run_here() {
 #[test]
 fn each_link_of_a_page_leads_to_a_file() {
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/guide");
-    let pages = STAGES.map(|stage| format!("stages/{}.md", stage.name));
-    let others = ["how_it_works.md", "stages/beyond.md", "protocol.md", "decisions.md"];
-    for name in pages.iter().map(String::as_str).chain(others) {
-        let page = guide.join(name);
-        for line in std::fs::read_to_string(&page).unwrap().lines() {
-            if let (true, Some((label, target))) = (line.starts_with('['), line.split_once("]: ")) {
-                assert!(page.with_file_name(target).exists(), "{name}: {label}]: {target}");
-            }
+    let stages = STAGES.map(|stage| format!("stages/{}", stage.name));
+    let others =
+        ["how_it_works", "stages/beyond", "protocol", "decisions", "performance", "embedding", "panics"];
+    for name in stages.iter().map(String::as_str).chain(others) {
+        let page = guide.join(name).with_extension("md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(!text.contains("](crate::"), "{name}");
+        for (label, target) in text.lines().filter_map(definition) {
+            assert!(page.with_file_name(target).exists(), "{name}: {label}: {target}");
         }
+        for (label, _) in include_str!("../src/guide/stages/links.md").lines().filter_map(definition) {
+            let is_defined = text.contains(&format!("\n{label}: "));
+            assert!(is_defined || !text.contains(label), "{name}: {label}");
+        }
+    }
+}
+
+/// The label, in brackets, and the target.
+fn definition(line: &str) -> Option<(&str, &str)> {
+    line.split_once(": ").filter(|(label, _)| label.starts_with('[') && label.ends_with(']'))
+}
+
+/// The documentation's text column has room for 94 characters. A diff adds one to each line.
+#[test]
+fn no_line_of_code_is_longer_than_the_documentation_shows() {
+    for Stage { name, source, page } in &STAGES {
+        let code = page.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let mut lines = source.lines().map(|line| (line, 92)).chain(code.map(|line| (line, 93)));
+        let longer = lines.find(|(line, longest)| line.chars().count() > *longest);
+        assert!(longer.is_none(), "{name}: {longer:?}");
     }
 }
 

@@ -12,14 +12,15 @@ pub struct Server {
     pub addr: SocketAddr,
 }
 
-/// Serves one client after the other. The application is called with what the client sends, piece by piece.
+/// Serves one client after the other. The application is called with what the client sends,
+/// piece by piece.
 pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
 where
     A: FnMut(&[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
     let (to_outbox, outbox) = channel::<Vec<u8>>();
     let (inbox, from_inbox) = channel::<Answer>();
 

@@ -14,14 +14,15 @@ pub struct Server {
     pub addr: SocketAddr,
 }
 
-/// Serves one client at a time. The application is called with what the client sends, piece by piece.
+/// Serves one client at a time. The application is called with what the client sends,
+/// piece by piece.
 pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
 where
     A: FnMut(&[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
     let (to_outbox, outbox) = channel::<Vec<u8>>();
     let (inbox, from_inbox) = channel::<Answer>();
     let (turns, to_serve) = channel();
@@ -48,7 +49,7 @@ where
     Ok(server)
 }
 
-/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+/// The acceptor thread: it never serves a client, so it is always ready for the next one.
 fn accept(listener: &TcpListener, busy: &AtomicBool, turns: &Sender<TcpStream>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");

@@ -1,4 +1,4 @@
-//! Stage 2: a client that has closed its side still gets its answers, and no other client does.
+//! Stage 2: a client that has closed its side gets its answers, and no other client does.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -14,33 +14,35 @@ pub struct Server {
     pub addr: SocketAddr,
 }
 
-/// Serves one client at a time. The application is called with the number of the session and what the client sends,
-/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+/// Serves one client at a time. The application is called with the session's number and a
+/// piece of what the client sends. An empty piece is its FIN: the answer to it is the last.
 pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
 where
     A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
     let (to_outbox, outbox) = channel::<(u64, Vec<u8>)>();
     let (inbox, from_inbox) = channel::<(u64, Answer)>();
     let (turns, to_read) = channel();
 
     thread::spawn(move || {
         for (session, bytes) in outbox {
-            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            let answer = application(session, &bytes);
+            inbox.send((session, answer)).expect("the writer never exits");
             if bytes.is_empty() {
                 inbox.send((session, None)).expect("the writer never exits");
             }
         }
     });
-    let slot = Arc::new(Slot { busy: AtomicBool::new(false), latest: Mutex::new((0, None)) });
+    let slot = Arc::new(Slot { busy: AtomicBool::new(false), latest: Mutex::default() });
     let (for_reader, for_writer) = (slot.clone(), slot.clone());
     thread::spawn(move || accept(&listener, &slot, &turns));
+    let put = move |piece| to_outbox.send(piece).expect("the application never exits");
     thread::spawn(move || {
         for (session, stream) in to_read {
-            read(session, &stream, &for_reader, &to_outbox);
+            read(session, &stream, &for_reader, &put);
         }
     });
     thread::spawn(move || {
@@ -87,7 +89,7 @@ impl Slot {
     }
 }
 
-/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+/// The acceptor thread: it never serves a client, so it is always ready for the next one.
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
@@ -101,18 +103,17 @@ fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStrea
 }
 
 /// The reader thread, for one session.
-fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u64, Vec<u8>)>) {
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, put: impl Fn((u64, Vec<u8>))) {
     let mut buffer = [0; 4096];
-    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => put(&buffer[..length]),
-            Err(_) => return slot.end(), // there is nobody left to answer
+            Ok(length) => put((session, buffer[..length].to_vec())),
+            Err(_) => return slot.end(), // nobody is left to answer
         }
     }
     // The end takes the same path as the bytes before it, so it cannot overtake them.
-    put(&[]);
+    put((session, Vec::new()));
 }
 
 /// The writer thread, for one answer.

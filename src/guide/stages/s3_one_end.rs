@@ -14,22 +14,23 @@ pub struct Server {
     pub addr: SocketAddr,
 }
 
-/// Serves one client at a time. The application is called with the number of the session and what the client sends,
-/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+/// Serves one client at a time. The application is called with the session's number and a
+/// piece of what the client sends. An empty piece is its FIN: the answer to it is the last.
 pub fn start<A>(addr: &str, mut application: A) -> io::Result<Server>
 where
     A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
     let (to_outbox, outbox) = channel::<(u64, Vec<u8>)>();
     let (inbox, from_inbox) = channel::<(u64, Answer)>();
     let (turns, to_read) = channel();
 
     thread::spawn(move || {
         for (session, bytes) in outbox {
-            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            let answer = application(session, &bytes);
+            inbox.send((session, answer)).expect("the writer never exits");
             if bytes.is_empty() {
                 inbox.send((session, None)).expect("the writer never exits");
             }
@@ -39,9 +40,10 @@ where
     let slot = Arc::new(Slot { busy: AtomicBool::new(false), state });
     let (for_reader, for_writer) = (slot.clone(), slot.clone());
     thread::spawn(move || accept(&listener, &slot, &turns));
+    let put = move |piece| to_outbox.send(piece).expect("the application never exits");
     thread::spawn(move || {
         for (session, stream) in to_read {
-            read(session, &stream, &for_reader, &to_outbox);
+            read(session, &stream, &for_reader, &put);
         }
     });
     thread::spawn(move || {
@@ -79,7 +81,7 @@ impl Phase {
 
 /// The place for one client, shared by the threads.
 struct Slot {
-    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
+    /// Whether a client is being served. It is changed under the lock, but read without it.
     busy: AtomicBool,
     state: Mutex<State>,
 }
@@ -104,12 +106,13 @@ impl Slot {
 
     fn begin(&self, stream: TcpStream) -> (u64, Arc<TcpStream>) {
         let (mut state, stream) = (self.lock(), Arc::new(stream));
-        *state = State { number: state.number + 1, phase: Phase::Open, stream: Some(stream.clone()) };
+        let number = state.number + 1;
+        *state = State { number, phase: Phase::Open, stream: Some(stream.clone()) };
         self.busy.store(true, Ordering::Relaxed);
         (state.number, stream)
     }
 
-    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
+    /// Applies an event to a session. Nothing else ends one, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
@@ -125,7 +128,7 @@ impl Slot {
     }
 }
 
-/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+/// The acceptor thread: it never serves a client, so it is always ready for the next one.
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
@@ -139,19 +142,18 @@ fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStrea
 }
 
 /// The reader thread, for one session.
-fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &Sender<(u64, Vec<u8>)>) {
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, put: impl Fn((u64, Vec<u8>))) {
     let mut buffer = [0; 4096];
-    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => put(&buffer[..length]),
-            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
+            Ok(length) => put((session, buffer[..length].to_vec())),
+            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to answer
         }
     }
     slot.apply(session, Event::Fin);
     // The end takes the same path as the bytes before it, so it cannot overtake them.
-    put(&[]);
+    put((session, Vec::new()));
 }
 
 /// The writer thread, for one answer.

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, sync_channel, Sender, SyncSender};
+use std::sync::mpsc::{channel, sync_channel, Sender};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +15,7 @@ pub type Answer = Option<Vec<u8>>;
 const DEPTH: usize = 4;
 
 pub struct Limits {
-    /// A client is timed out if it sends nothing, or takes no byte of an answer, for this long.
+    /// How long a client may send nothing, or take no byte of an answer.
     pub silence: Duration,
 }
 
@@ -29,23 +29,24 @@ pub struct Server {
     pub addr: SocketAddr,
 }
 
-/// Serves one client at a time. The application is called with the number of the session and what the client sends,
-/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+/// Serves one client at a time. The application is called with the session's number and a
+/// piece of what the client sends. An empty piece is its FIN: the answer to it is the last.
 pub fn start<A>(addr: &str, limits: Limits, mut application: A) -> io::Result<Server>
 where
     A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let server = Server { addr: listener.local_addr()? };
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
-    // If a channel is full, its sender waits; then nothing is read, and TCP makes the client wait.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
+    // If a channel is full, its sender waits; if nobody reads, TCP makes the client wait.
     let (to_outbox, outbox) = sync_channel::<(u64, Vec<u8>)>(DEPTH);
     let (inbox, from_inbox) = sync_channel::<(u64, Answer)>(DEPTH);
     let (turns, to_read) = channel();
 
     thread::spawn(move || {
         for (session, bytes) in outbox {
-            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            let answer = application(session, &bytes);
+            inbox.send((session, answer)).expect("the writer never exits");
             if bytes.is_empty() {
                 inbox.send((session, None)).expect("the writer never exits");
             }
@@ -55,9 +56,10 @@ where
     let slot = Arc::new(Slot { limits, busy: AtomicBool::new(false), state });
     let (for_reader, for_writer) = (slot.clone(), slot.clone());
     thread::spawn(move || accept(&listener, &slot, &turns));
+    let put = move |piece| to_outbox.send(piece).expect("the application never exits");
     thread::spawn(move || {
         for (session, stream) in to_read {
-            read(session, &stream, &for_reader, &to_outbox);
+            read(session, &stream, &for_reader, &put);
         }
     });
     thread::spawn(move || {
@@ -73,7 +75,7 @@ where
 enum Phase {
     Open,
     ClientDone, // the client has closed its side, and the application may still answer
-    Lingering,  // we have closed ours, the slot is free, and what the client still sends is discarded
+    Lingering,  // we have closed ours, the slot is free, and what still comes is discarded
     Over,
 }
 
@@ -89,7 +91,8 @@ impl Phase {
         match (self, event) {
             (Phase::Open, Event::Fin) => Phase::ClientDone,
             (Phase::Open, Event::Finish) => Phase::Lingering,
-            (Phase::ClientDone, Event::Finish) | (Phase::Lingering, Event::Fin) => Phase::Over,
+            (Phase::ClientDone, Event::Finish) => Phase::Over,
+            (Phase::Lingering, Event::Fin) => Phase::Over,
             (_, Event::Cut) => Phase::Over,
             (unchanged, _) => unchanged,
         }
@@ -103,7 +106,7 @@ impl Phase {
 /// The place for one client, shared by the threads.
 struct Slot {
     limits: Limits,
-    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
+    /// Whether a client is being served. It is changed under the lock, but read without it.
     busy: AtomicBool,
     state: Mutex<State>,
 }
@@ -132,14 +135,16 @@ impl Slot {
         stream.set_write_timeout(Some(self.limits.silence))?;
         let (mut state, stream) = (self.lock(), Arc::new(stream));
         if let Some(lingering) = &state.stream {
-            let _ = lingering.shutdown(Shutdown::Both); // the reader is needed for the next client
+            // The reader is needed for the next client.
+            let _ = lingering.shutdown(Shutdown::Both);
         }
-        *state = State { number: state.number + 1, phase: Phase::Open, stream: Some(stream.clone()) };
+        let number = state.number + 1;
+        *state = State { number, phase: Phase::Open, stream: Some(stream.clone()) };
         self.busy.store(true, Ordering::Relaxed);
         Ok((state.number, stream))
     }
 
-    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
+    /// Applies an event to a session. Nothing else ends one, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
@@ -150,7 +155,8 @@ impl Slot {
             self.busy.store(false, Ordering::Release);
             let lingers = state.phase == Phase::Lingering;
             if let Some(stream) = &state.stream {
-                let _ = stream.shutdown(if lingers { Shutdown::Write } else { Shutdown::Both });
+                let side = if lingers { Shutdown::Write } else { Shutdown::Both };
+                let _ = stream.shutdown(side);
             }
             if !lingers {
                 state.stream = None;
@@ -159,7 +165,7 @@ impl Slot {
     }
 }
 
-/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+/// The acceptor thread: it never serves a client, so it is always ready for the next one.
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let (stream, _) = listener.accept().expect("accept does not fail");
@@ -173,23 +179,23 @@ fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStrea
 }
 
 /// The reader thread, for one session.
-fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &SyncSender<(u64, Vec<u8>)>) {
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, put: impl Fn((u64, Vec<u8>))) {
     let mut buffer = [0; 4096];
-    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            // Unread data would turn the close into a reset, which can destroy the last answer.
+            // Unread data would make the close a reset, which can destroy the last answer.
             Ok(_) if slot.stream(session).is_none() => {}
-            Ok(length) => put(&buffer[..length]),
-            // Not an end: on Linux, a call with a timeout fails like this if the process is stopped and continued.
+            Ok(length) => put((session, buffer[..length].to_vec())),
+            // Not an end: on Linux, a call with a timeout fails like this if the process is
+            // stopped and continued.
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
+            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to answer
         }
     }
     slot.apply(session, Event::Fin);
     // The end takes the same path as the bytes before it, so it cannot overtake them.
-    put(&[]);
+    put((session, Vec::new()));
 }
 
 /// The writer thread, for one answer.

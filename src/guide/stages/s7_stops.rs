@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{channel, sync_channel, Sender, SyncSender};
+use std::sync::mpsc::{channel, sync_channel, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -17,9 +17,9 @@ const DEPTH: usize = 4;
 const UNPOISONED: &str = "nobody panics while holding the lock";
 
 pub struct Limits {
-    /// A client is timed out if it sends nothing, or takes no byte of an answer, for this long.
+    /// How long a client may send nothing, or take no byte of an answer.
     pub silence: Duration,
-    /// How long a newcomer waits for the reader to reach the FIN of the client that is being served.
+    /// How long a newcomer waits for the reader to reach the FIN of the served client.
     pub grace: Duration,
     /// How long a newcomer waits for the end of a session whose client has closed its side.
     pub handover: Duration,
@@ -38,36 +38,38 @@ pub struct Server {
     acceptor: Option<JoinHandle<()>>,
 }
 
-/// Serves one client at a time. The application is called with the number of the session and what the client sends,
-/// piece by piece. An empty piece means that the client has closed its side: the session ends after this answer.
+/// Serves one client at a time. The application is called with the session's number and a
+/// piece of what the client sends. An empty piece is its FIN: the answer to it is the last.
 pub fn start<A>(addr: &str, limits: Limits, mut application: A) -> io::Result<Server>
 where
     A: FnMut(u64, &[u8]) -> Answer + Send + 'static,
 {
     let listener = TcpListener::bind(addr)?;
     let addr = listener.local_addr()?;
-    // Named from the server's side: the client's bytes come out of the outbox, answers are put into the inbox.
-    // If a channel is full, its sender waits; then nothing is read, and TCP makes the client wait.
+    // Seen from the server's side: bytes come out of the outbox, answers go into the inbox.
+    // If a channel is full, its sender waits; if nobody reads, TCP makes the client wait.
     let (to_outbox, outbox) = sync_channel::<(u64, Vec<u8>)>(DEPTH);
     let (inbox, from_inbox) = sync_channel::<(u64, Answer)>(DEPTH);
     let (turns, to_read) = channel();
 
     thread::spawn(move || {
         for (session, bytes) in outbox {
-            inbox.send((session, application(session, &bytes))).expect("the writer never exits");
+            let answer = application(session, &bytes);
+            inbox.send((session, answer)).expect("the writer never exits");
             if bytes.is_empty() {
                 inbox.send((session, None)).expect("the writer never exits");
             }
         }
     });
-    let state = Mutex::new(State { number: 0, phase: Phase::Over, stream: None, is_stopping: false });
+    let state = State { number: 0, phase: Phase::Over, stream: None, is_stopping: false };
     let (busy, change) = (AtomicBool::new(false), Condvar::new());
-    let slot = Arc::new(Slot { limits, busy, state, change });
+    let slot = Arc::new(Slot { limits, busy, state: Mutex::new(state), change });
     let (for_acceptor, for_reader, for_writer) = (slot.clone(), slot.clone(), slot.clone());
     let acceptor = thread::spawn(move || accept(&listener, &for_acceptor, &turns));
+    let put = move |piece| to_outbox.send(piece).expect("the application never exits");
     thread::spawn(move || {
         for (session, stream) in to_read {
-            read(session, &stream, &for_reader, &to_outbox);
+            read(session, &stream, &for_reader, &put);
         }
     });
     thread::spawn(move || {
@@ -79,20 +81,21 @@ where
 }
 
 impl Server {
-    /// Frees the port, waits up to `patience` for the session to end, and then cuts its connection.
+    /// Frees the port, waits up to `patience` for the session to end, and then cuts it.
     pub fn stop(&mut self, patience: Duration) {
         self.slot.lock().is_stopping = true;
         self.slot.change.notify_all();
         if let Some(acceptor) = self.acceptor.take() {
-            // A thread in `accept` cannot see the flag. If this fails, the backlog is full, so it is not blocked.
+            // Wakes `accept`. If this fails, the backlog is full, and it is not blocked.
             let _ = TcpStream::connect_timeout(&self.addr, Duration::from_secs(1));
-            // An error means that it has panicked, as it does after the application has; the port is free then, too.
+            // An error means that it has panicked; the port is free then, too.
             let _ = acceptor.join();
         }
-        // The other threads exit one after the other, since each ends with the channel that it receives from.
+        // The other threads exit in turn: each ends with the channel that it receives from.
         let state = self.slot.lock();
         let goes_on = |state: &mut State| state.phase != Phase::Over;
-        let state = self.slot.change.wait_timeout_while(state, patience, goes_on).expect(UNPOISONED).0;
+        let waited = self.slot.change.wait_timeout_while(state, patience, goes_on);
+        let (state, _) = waited.expect(UNPOISONED);
         let session = state.number;
         drop(state);
         self.slot.apply(session, Event::Cut);
@@ -110,7 +113,7 @@ impl Drop for Server {
 enum Phase {
     Open,
     ClientDone, // the client has closed its side, and the application may still answer
-    Lingering,  // we have closed ours, the slot is free, and what the client still sends is discarded
+    Lingering,  // we have closed ours, the slot is free, and what still comes is discarded
     Over,
 }
 
@@ -126,7 +129,8 @@ impl Phase {
         match (self, event) {
             (Phase::Open, Event::Fin) => Phase::ClientDone,
             (Phase::Open, Event::Finish) => Phase::Lingering,
-            (Phase::ClientDone, Event::Finish) | (Phase::Lingering, Event::Fin) => Phase::Over,
+            (Phase::ClientDone, Event::Finish) => Phase::Over,
+            (Phase::Lingering, Event::Fin) => Phase::Over,
             (_, Event::Cut) => Phase::Over,
             (unchanged, _) => unchanged,
         }
@@ -140,7 +144,7 @@ impl Phase {
 /// The place for one client, shared by the threads.
 struct Slot {
     limits: Limits,
-    /// Whether a client is being served. Changed under the lock; the acceptor reads it without the lock.
+    /// Whether a client is being served. It is changed under the lock, but read without it.
     busy: AtomicBool,
     state: Mutex<State>,
     /// Notified when the phase has changed.
@@ -172,15 +176,17 @@ impl Slot {
         stream.set_write_timeout(Some(self.limits.silence))?;
         let (mut state, stream) = (self.lock(), Arc::new(stream));
         if let Some(lingering) = &state.stream {
-            let _ = lingering.shutdown(Shutdown::Both); // the reader is needed for the next client
+            // The reader is needed for the next client.
+            let _ = lingering.shutdown(Shutdown::Both);
         }
-        let number = state.number + 1;
-        *state = State { number, phase: Phase::Open, stream: Some(stream.clone()), ..*state };
+        state.number += 1;
+        state.phase = Phase::Open;
+        state.stream = Some(stream.clone());
         self.busy.store(true, Ordering::Relaxed);
-        Ok((number, stream))
+        Ok((state.number, stream))
     }
 
-    /// Returns whether a newcomer can have the slot, if need be after waiting for a client that is leaving.
+    /// Returns whether a newcomer can have the slot. May wait for a client that is leaving.
     fn is_free(&self) -> bool {
         if !self.busy.load(Ordering::Acquire) {
             return true;
@@ -188,8 +194,8 @@ impl Slot {
         let start = Instant::now();
         let mut state = self.lock();
         while state.phase.is_live() && !state.is_stopping {
-            let is_leaving = state.phase == Phase::ClientDone;
-            let patience = if is_leaving { self.limits.handover } else { self.limits.grace };
+            let leaves = state.phase == Phase::ClientDone;
+            let patience = if leaves { self.limits.handover } else { self.limits.grace };
             let left = match patience.checked_sub(start.elapsed()) {
                 Some(left) => left,
                 None => return false,
@@ -199,7 +205,7 @@ impl Slot {
         !state.phase.is_live()
     }
 
-    /// Applies an event to a session. Nothing else ends a session, and only the first end counts.
+    /// Applies an event to a session. Nothing else ends one, and only the first end counts.
     fn apply(&self, session: u64, event: Event) {
         let mut state = self.lock();
         if state.number == session {
@@ -211,7 +217,8 @@ impl Slot {
             self.busy.store(false, Ordering::Release);
             let lingers = state.phase == Phase::Lingering;
             if let Some(stream) = &state.stream {
-                let _ = stream.shutdown(if lingers { Shutdown::Write } else { Shutdown::Both });
+                let side = if lingers { Shutdown::Write } else { Shutdown::Both };
+                let _ = stream.shutdown(side);
             }
             if !lingers {
                 state.stream = None;
@@ -220,7 +227,7 @@ impl Slot {
     }
 }
 
-/// The acceptor thread: it never serves a client, so it is always ready to accept the next one.
+/// The acceptor thread: it never serves a client, so it is always ready for the next one.
 fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStream>)>) {
     loop {
         let accepted = listener.accept();
@@ -242,23 +249,23 @@ fn accept(listener: &TcpListener, slot: &Slot, turns: &Sender<(u64, Arc<TcpStrea
 }
 
 /// The reader thread, for one session.
-fn read(session: u64, mut stream: &TcpStream, slot: &Slot, to_outbox: &SyncSender<(u64, Vec<u8>)>) {
+fn read(session: u64, mut stream: &TcpStream, slot: &Slot, put: impl Fn((u64, Vec<u8>))) {
     let mut buffer = [0; 4096];
-    let put = |bytes: &[u8]| to_outbox.send((session, bytes.to_vec())).expect("the application never exits");
     loop {
         match stream.read(&mut buffer) {
             Ok(0) => break,
-            // Unread data would turn the close into a reset, which can destroy the last answer.
+            // Unread data would make the close a reset, which can destroy the last answer.
             Ok(_) if slot.stream(session).is_none() => {}
-            Ok(length) => put(&buffer[..length]),
-            // Not an end: on Linux, a call with a timeout fails like this if the process is stopped and continued.
+            Ok(length) => put((session, buffer[..length].to_vec())),
+            // Not an end: on Linux, a call with a timeout fails like this if the process is
+            // stopped and continued.
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(_) => return slot.apply(session, Event::Cut), // there is nobody left to answer
+            Err(_) => return slot.apply(session, Event::Cut), // nobody is left to answer
         }
     }
     slot.apply(session, Event::Fin);
     // The end takes the same path as the bytes before it, so it cannot overtake them.
-    put(&[]);
+    put((session, Vec::new()));
 }
 
 /// The writer thread, for one answer.
@@ -277,7 +284,7 @@ fn write(session: u64, answer: Answer, slot: &Slot) {
 
 /// Answers in capital letters, and hangs up on "quit". Try it with `ncat 127.0.0.1 1601`.
 fn main() -> io::Result<()> {
-    let mut server = start("127.0.0.1:1601", Limits::default(), |_session, bytes| match bytes {
+    let mut server = start("127.0.0.1:1601", Limits::default(), |_, bytes| match bytes {
         b"quit\n" => None,
         _ => Some(bytes.to_ascii_uppercase()),
     })?;
