@@ -109,17 +109,6 @@ fn clients_of_pipe_that_close_and_connect_again_at_once_are_served() {
     }
 }
 
-/// How long the server's reader was ready to run, but had no processor. Zero if the system does not report it.
-fn reader_kept_waiting(echo: &Running) -> Duration {
-    // The second field, in nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
-    let schedstat = |thread: &String| {
-        let path = format!("/proc/{}/task/{thread}/schedstat", echo.id());
-        std::fs::read_to_string(path).ok()?.split(' ').nth(1)?.parse().ok()
-    };
-    let readers = if cfg!(target_os = "linux") { threads_named(echo, "single-reader") } else { Vec::new() };
-    Duration::from_nanos(readers.first().and_then(schedstat).unwrap_or(0))
-}
-
 #[test]
 fn a_client_that_leaves_unread_data_and_returns_is_served_while_others_are_refused() {
     if !is_alone() {
@@ -128,7 +117,8 @@ fn a_client_that_leaves_unread_data_and_returns_is_served_while_others_are_refus
     let echo = start(&["echo"], |_| {});
     let mut served = 0;
     for _ in 0..2000 {
-        let waited = reader_kept_waiting(&echo);
+        let readers = threads_named(&echo, "single-reader");
+        let waited = kept_waiting(&echo, &readers);
         let mut client = connect_until_served(echo.addr);
         assert!(rest(&mut connect(echo.addr)).is_empty());
         client.write_all(b"the last words").unwrap();
@@ -141,7 +131,7 @@ fn a_client_that_leaves_unread_data_and_returns_is_served_while_others_are_refus
         } else {
             // The reader has 5 ms to reach the FIN. Once the next client is served, the reader has reached it.
             drop(connect_until_served(echo.addr));
-            let waited = reader_kept_waiting(&echo) - waited;
+            let waited = kept_waiting(&echo, &readers) - waited;
             assert!(
                 waited > Duration::from_millis(3),
                 "refused, and the reader was kept waiting for {waited:?} only"

@@ -1,5 +1,7 @@
 //! Facts about a process, from `/proc`.
 
+use std::time::Duration;
+
 use super::Running;
 use crate::visitor::value;
 
@@ -26,11 +28,26 @@ pub fn thread_named(running: &Running, name: &str) -> String {
 
 /// The ids of all threads of a running command that have this name.
 pub fn threads_named(running: &Running, name: &str) -> Vec<String> {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", running.id())).unwrap();
-    let named = |thread: &std::fs::DirEntry| {
-        // A thread may end meanwhile.
-        std::fs::read_to_string(thread.path().join("comm")).map_or(false, |found| found.trim_end() == name)
+    // A thread may end meanwhile.
+    let comm =
+        |thread: &String| std::fs::read_to_string(format!("/proc/{}/task/{thread}/comm", running.id()));
+    let mut threads = threads(running);
+    threads.retain(|thread| comm(thread).map_or(false, |found| found.trim_end() == name));
+    threads
+}
+
+/// How long these threads of a running command were ready to run, but had no processor. Zero if the system does not report it.
+pub fn kept_waiting(running: &Running, threads: &[String]) -> Duration {
+    // The second field, in nanoseconds (Documentation/scheduler/sched-stats.rst of the kernel).
+    let waited = |thread: &String| -> Option<u64> {
+        let path = format!("/proc/{}/task/{thread}/schedstat", running.id());
+        std::fs::read_to_string(path).ok()?.split(' ').nth(1)?.parse().ok()
     };
-    let named = threads.map(|thread| thread.unwrap()).filter(named);
-    named.map(|thread| thread.file_name().into_string().unwrap()).collect()
+    Duration::from_nanos(threads.iter().filter_map(waited).sum())
+}
+
+/// The ids of all threads of a running command. None if the system has no `/proc` like that of Linux.
+pub fn threads(running: &Running) -> Vec<String> {
+    let entries = std::fs::read_dir(format!("/proc/{}/task", running.id())).into_iter().flatten().flatten();
+    entries.map(|thread| thread.file_name().into_string().unwrap()).collect()
 }
