@@ -73,6 +73,8 @@ pub(super) struct State {
 pub(super) enum Acceptor {
     /// It accepts, or waits until it may.
     Running,
+    /// The same, but its listener has been shut down, so it is certain to find the server stopping.
+    Woken,
     /// It has found the server stopping, and is about to close its listener.
     Leaving,
     /// It has closed its listener, and is about to exit.

@@ -74,6 +74,9 @@ impl Slot {
         let woken = state.waker.take().map_or(false, |listener| self.owns_listener && shut_down(listener));
         // Once the port is closed, another server may own it.
         let accepts = state.acceptor == Acceptor::Running;
+        if accepts && woken {
+            state.acceptor = Acceptor::Woken;
+        }
         self.carry_out(state);
         if accepts && !woken {
             // An error can mean that the acceptor is not in `accept`. If it is, `wait_for_acceptor` retries.
@@ -108,7 +111,8 @@ impl Slot {
         self.change.notify_all();
     }
 
-    /// After `stop`: waits until the acceptor has closed its listener, and keeps trying to wake it by a connection.
+    /// After `stop`: waits until the acceptor has closed its listener. Keeps trying to wake it by a connection if it may still be
+    /// in `accept`; otherwise it is certain to close the listener, however long it waits for a processor or for the lock.
     ///
     /// # Errors
     ///
@@ -120,19 +124,20 @@ impl Slot {
         loop {
             let soon = Instant::now() + Duration::from_millis(20);
             let mut state = self.lock();
-            while state.acceptor != Acceptor::Done && Instant::now() < soon {
-                state = self.change.wait(state, Some(soon));
-            }
-            // The acceptor listens, but the connection is refused: the listener is in another network namespace. This cannot be
-            // concluded under `Busy::Refuse`, when there may be no listener, or if `stop` has shut the listener down.
-            let listens = state.acceptor == Acceptor::Running && self.options.busy != Busy::Refuse;
-            let refused = failure.kind() == io::ErrorKind::ConnectionRefused;
-            let unreachable = listens && refused && !self.owns_listener;
-            if state.acceptor == Acceptor::Done {
-                return Ok(());
+            loop {
+                state = match state.acceptor {
+                    Acceptor::Done => return Ok(()),
+                    Acceptor::Woken | Acceptor::Leaving => self.change.wait(state, None),
+                    Acceptor::Running if Instant::now() < soon => self.change.wait(state, Some(soon)),
+                    Acceptor::Running => break,
+                };
             }
             drop(state);
-            if unreachable || Instant::now() > give_up {
+            // The acceptor listens, but the connection is refused: the listener is in another network namespace. This cannot be
+            // concluded under `Busy::Refuse`, when there may be no listener.
+            let listens = self.options.busy != Busy::Refuse && !self.owns_listener;
+            let refused = failure.kind() == io::ErrorKind::ConnectionRefused;
+            if (listens && refused) || Instant::now() > give_up {
                 return Err(failure);
             }
             if let Err(e) = self.connect_to_acceptor() {
