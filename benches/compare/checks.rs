@@ -124,7 +124,7 @@ pub const ALL: &[Check] = &[
         cores: Cores::Any,
         against: "a plain loop",
         bound: 4.2,
-        reason: "Each thread goes to sleep when it has nothing to do, and no thread is woken in vain.",
+        reason: "Each thread goes to sleep when it has nothing to do, and no thread is woken without need.",
         prepare: counts::switches,
     },
     Check {

@@ -81,7 +81,7 @@ pub fn check(wanted: &[&str], effort: Effort) -> ExitCode {
     }
 }
 
-/// Returns whether ours is worse than the bound, or why that cannot be told here.
+/// Returns whether ours is worse than the bound, or why this machine cannot answer that.
 fn judge(check: &Check, effort: Effort) -> Result<bool, String> {
     let _bound = check.cores.bind()?;
     let outcome = measure(check, effort)?;

@@ -65,7 +65,7 @@ pub fn round_trip_to_loop() -> Prepared {
     three(serving(Contender::ours(&["echo"])), || serving(plain_loop()), |pair| trips(pair, 300))
 }
 
-/// A storm of newcomers from the address of the served client, as fast as one thread can make them.
+/// Connection attempts from the address of the served client, as fast as one thread can make them.
 fn in_storm(cost: impl Fn(f64, Vec<Duration>) -> f64 + Copy + 'static) -> Prepared {
     let placed = |start: fn() -> Contender| {
         place(process::id(), Core::Any)?;

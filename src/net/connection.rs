@@ -100,7 +100,7 @@ impl Connection {
         }
     }
 
-    /// Another handle of the connection, for somebody who knows nothing of our write timeout.
+    /// Another handle of the connection, without our write timeout.
     #[cfg(not(windows))]
     pub(crate) fn lend(&self) -> io::Result<TcpStream> {
         let stream = self.stream.try_clone()?;

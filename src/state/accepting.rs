@@ -52,7 +52,7 @@ struct Met {
     patience: Patience,
 }
 
-/// What the acceptor is told about a newcomer.
+/// The answer to the acceptor about a newcomer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Meeting {
     Free,
@@ -124,7 +124,7 @@ impl Machine {
 /// The steps, under the lock.
 impl Slot {
     /// A newcomer may have met a live session. Ends it if its client has left unasked, and waits until no client is served, or
-    /// the server accepts nobody more.
+    /// the server accepts no more clients.
     pub(crate) fn wait_until_free(&self) {
         let mut state = self.lock();
         let seen = state.look();
@@ -201,7 +201,7 @@ impl Slot {
         }
     }
 
-    /// Waits for `time`, or until the server accepts nobody more.
+    /// Waits for `time`, or until the server accepts no more clients.
     pub(crate) fn pause(&self, time: Duration) {
         let until = Instant::now() + time;
         let mut state = self.lock();

@@ -56,7 +56,7 @@ impl Acceptor {
         }
     }
 
-    /// The listener, once it is time to accept; `None` when the server accepts nobody more.
+    /// The listener, once it is time to accept; `None` when the server accepts no more clients.
     fn listener(&mut self) -> Option<&TcpListener> {
         while self.listener.is_none() && self.slot.is_accepting() {
             match self.slot.fetch_listener() {

@@ -16,8 +16,8 @@ const BURST: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub(super) struct Recent {
     refused: Option<Instant>,
-    /// The session whose slot a newcomer has waited for until the handover time was over, and until when no other newcomer waits
-    /// for it. Without this, each client in the backlog would wait for that time, one after the other.
+    /// A newcomer has waited for the slot of this session until the handover time was over. No other newcomer waits for it until
+    /// then; otherwise each client in the backlog would wait for that time, one after the other.
     missed: Option<(u64, Instant)>,
 }
 
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newcomer_that_is_refused_before_the_handover_time_is_over_keeps_nobody_from_waiting() {
+    fn after_a_refusal_before_the_handover_time_is_over_the_next_newcomer_waits_as_well() {
         let (mut recent, start) = (Recent::default(), Instant::now());
         let first = come(&recent, start);
         recent.refuse(&first, 7, start + SECOND - MOMENT);
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_longer_than_the_handover_time() {
+    fn no_newcomer_waits_longer_than_the_handover_time() {
         let recent = Recent::default();
         let patience = |handover| recent.newcomer([127, 0, 0, 1].into(), handover, Instant::now()).patience;
         let short = patience(MOMENT / 10);
