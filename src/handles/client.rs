@@ -16,7 +16,7 @@ use crate::values::traffic::Traffic;
 ///
 /// It sends to this client and ends its session, and never affects another one. Keeping it does not keep the connection open.
 ///
-/// | to end the session | what the client sees |
+/// | method | what the client sees |
 /// |---|---|
 /// | [`finish`](Client::finish) | everything sent before, and then the end |
 /// | [`abort`](Client::abort) | the end now, as a reset if possible |
