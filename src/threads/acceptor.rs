@@ -149,3 +149,19 @@ impl Drop for Acceptor {
 fn is_about_one_client(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn only_an_aborted_or_reset_connection_is_an_error_about_one_client() {
+        let is_about_one = |kind: ErrorKind| is_about_one_client(&kind.into());
+        assert!([ErrorKind::ConnectionAborted, ErrorKind::ConnectionReset].into_iter().all(is_about_one));
+        assert!(![ErrorKind::WouldBlock, ErrorKind::OutOfMemory, ErrorKind::Other]
+            .into_iter()
+            .any(is_about_one));
+    }
+}
