@@ -188,4 +188,22 @@ mod tests {
         let again = Vec::from(Chunk::from(bytes));
         assert_eq!((again.as_ptr(), &again[..]), (place, &b"hello"[..]));
     }
+
+    #[test]
+    fn chunks_are_equal_if_their_bytes_are() {
+        assert_eq!(Chunk::from("abc"), Chunk::from(vec![b'a', b'b', b'c']));
+        assert_ne!(Chunk::from("abc"), Chunk::from("abd"));
+        assert_eq!(Chunk::from("abc"), b"abc"[..]);
+        assert_ne!(Chunk::from("abc"), b"ab"[..]);
+    }
+
+    #[test]
+    fn the_buffer_of_a_dropped_chunk_is_taken_again() {
+        let pool = Arc::new(Pool::new(16, 1));
+        let buffer = pool.take(16).unwrap();
+        let address = buffer.as_ptr();
+        drop(Chunk::received(buffer, 1, 1, &pool));
+        let again = pool.take(16).unwrap();
+        assert_eq!(again.as_ptr(), address);
+    }
 }

@@ -262,4 +262,24 @@ mod tests {
         assert_eq!(text, "not a number: 1\nclosed 127.0.0.1:8\u{1b}[2J");
         assert_eq!(line, "failed 127.0.0.1:7: not a number: 1 closed 127.0.0.1:8 [2J");
     }
+
+    #[test]
+    fn a_report_mentions_discarded_bytes_only_if_there_are_some() {
+        let mut report = Report {
+            peer: ([127, 0, 0, 1], 7).into(),
+            reason: Reason::ClientClosed,
+            complete: true,
+            received: 1,
+            sent: 2,
+            discarded: 0,
+            lent: false,
+            lasted: Duration::from_millis(1250),
+        };
+        assert_eq!(report.to_string(), "127.0.0.1:7: client closed, 1 bytes in, 2 bytes out, 1.25 s");
+        report.discarded = 3;
+        assert_eq!(
+            report.to_string(),
+            "127.0.0.1:7: client closed, 1 bytes in, 2 bytes out, 3 discarded, 1.25 s"
+        );
+    }
 }

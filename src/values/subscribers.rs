@@ -109,3 +109,16 @@ impl Subscriber {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropped_subscriptions_do_not_accumulate() {
+        let subscribers = Subscribers::default();
+        let kept: Vec<_> = (0..3).map(|_| subscribers.subscribe()).collect();
+        (0..1000).for_each(|_| drop(subscribers.subscribe()));
+        assert!(lock(&subscribers.0).list.len() <= 2 * kept.len() + CROWD);
+    }
+}

@@ -319,3 +319,19 @@ fn unaddressed_bytes_sent_while_a_session_ends_are_delivered_or_counted() {
     assert_eq!(reading.join().unwrap(), report.sent);
     assert_eq!(counted + report.sent + report.discarded, accepted);
 }
+
+#[test]
+fn clients_are_equal_if_they_are_of_the_same_session() {
+    let server = SingleServer::bind("127.0.0.1:0").unwrap();
+    let clients: Vec<_> = (0..2)
+        .map(|_| {
+            let stream = connect(server.local_addr());
+            let client = next_client(&server, &stream);
+            assert_eq!(client, client.clone());
+            assert_eq!(server.client().as_ref(), Some(&client));
+            client.finish();
+            client
+        })
+        .collect();
+    assert_ne!(clients[0], clients[1]);
+}

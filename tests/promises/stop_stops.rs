@@ -388,3 +388,12 @@ fn an_inbox_for_whoever_is_connected_is_closed_by_a_stop_and_by_nothing_else() {
     server.stop().unwrap();
     assert!(inbox.is_closed());
 }
+
+#[test]
+fn stop_reports_that_a_hook_has_panicked() {
+    let mut server = Options::new().admit(|_| panic!("on purpose")).bind("127.0.0.1:0").unwrap();
+    assert!(rest(&mut connect(server.local_addr())).is_empty());
+    let error = server.stop().unwrap_err();
+    assert!(error.to_string().contains("single-acceptor panicked"), "{error}");
+    server.stop().unwrap(); // for the second time
+}
