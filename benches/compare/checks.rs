@@ -49,9 +49,9 @@ pub const ALL: &[Check] = &[
     Check {
         name: "inbox",
         unit: "ns/message",
-        cores: Cores::One,
+        cores: Cores::Any,
         against: "a channel whose receiver gathers messages for a write",
-        bound: 1.55,
+        bound: 1.4,
         reason: "Sender and writer share one lock, and do not wait for each other.",
         prepare: measures::inbox,
     },
@@ -176,9 +176,9 @@ pub const ALL: &[Check] = &[
     Check {
         name: "exec-inetd",
         unit: "µs",
-        cores: Cores::One,
+        cores: Cores::Any,
         against: "a bare program that starts cat on the connection itself",
-        bound: 1.5,
+        bound: 1.3,
         reason: "The process has the connection, so only its start and its end are ours. Its end is looked for after an \
                  eighth of the time that it has taken.",
         prepare: measures::exec_inetd,
