@@ -140,10 +140,10 @@ impl Contender {
         Ok(Duration::from_nanos(self.threads()?.into_iter().map(of_thread).sum::<Result<u64, String>>()?))
     }
 
-    /// Moves the thread that accepts to the second core, and the others to the first one.
+    /// Moves the thread that accepts to this core, and the others to the first one.
     ///
     /// Not before the server has started: one that may use one core only may do without polling.
-    pub fn place(&self) -> Result<(), String> {
+    pub fn place(&self, accepting: Core) -> Result<(), String> {
         let mut others = Vec::new();
         let mut acceptor = self.child.id(); // the main thread, if none has our acceptor's name
         for thread in self.threads()? {
@@ -158,7 +158,7 @@ impl Contender {
         }
         others.retain(|number| *number != acceptor);
         others.into_iter().try_for_each(|thread| place(thread, Core::First))?;
-        place(acceptor, Core::Second)
+        place(acceptor, accepting)
     }
 
     /// The folders of its threads in its folder of /proc.

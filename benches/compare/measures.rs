@@ -61,19 +61,25 @@ pub fn round_trip() -> Prepared {
     three(serving(Contender::ours(&["echo"])), bare, |pair| trips(pair, 300))
 }
 
+/// The client on one core, and the server on another one: each message wakes a core that may sleep.
 pub fn round_trip_to_loop() -> Prepared {
-    three(serving(Contender::ours(&["echo"])), || serving(plain_loop()), |pair| trips(pair, 300))
+    let ours = placed(|| Contender::ours(&["echo"]), Core::First, Core::Second)?;
+    let bare = || placed(plain_loop, Core::First, Core::Second).expect("threads of our own are placed");
+    three(ours, bare, |pair| trips(pair, 300))
+}
+
+/// Starts a server, serves a client, and places their threads: the one that accepts, and that of the client.
+fn placed(start: fn() -> Contender, accepting: Core, client: Core) -> Result<Pair, String> {
+    place(process::id(), Core::Any)?;
+    let pair = serving(start());
+    pair.contender.place(accepting)?;
+    place(process::id(), client)?;
+    Ok(pair)
 }
 
 /// Connection attempts from the address of the served client, as fast as one thread can make them.
 fn in_storm(cost: impl Fn(f64, Vec<Duration>) -> f64 + Copy + 'static) -> Prepared {
-    let placed = |start: fn() -> Contender| {
-        place(process::id(), Core::Any)?;
-        let pair = serving(start());
-        pair.contender.place()?;
-        place(process::id(), Core::First)?;
-        Ok::<_, String>(pair)
-    };
+    let placed = |start| placed(start, Core::Second, Core::First);
     let bare = || placed(|| Contender::own(&["shape"])).expect("threads of our own are placed");
     three(placed(|| Contender::ours(&["echo"]))?, bare, move |pair| {
         let addr = pair.contender.addr;
