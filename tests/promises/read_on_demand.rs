@@ -173,7 +173,7 @@ fn a_session_that_is_dropped_before_the_first_read_delivers_its_answer_to_a_clie
 }
 
 #[test]
-fn a_client_that_leaves_without_sending_anything_before_the_first_read_frees_the_slot_at_once() {
+fn a_client_that_leaves_without_sending_anything_before_the_first_read_frees_the_slot_for_the_next() {
     let leave = || {
         let server = on_demand().close_timeout(None).bind("127.0.0.1:0").unwrap();
         let signals = server.signal();
